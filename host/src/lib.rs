@@ -1,1 +1,8 @@
-//! callbox.
+//! callbox: an INVITE comes in, its tenant's flow — an untrusted WebAssembly component — is instantiated for that one
+//! call, and everything the flow does to the call goes through the WIT interface `sipcall` to an asynchronous SIP stack
+//! that the flow can neither block, nor crash, nor abuse.
+//!
+//! Arrows run one way: `cli → tenant → plugin → call → wire → callbox-sip`; `config` is a leaf that all may use.
+
+pub mod config;
+pub mod wire;

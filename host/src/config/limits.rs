@@ -1,0 +1,376 @@
+//! The one table of limits: every bound of callbox with its default, its range, the reason for the number, and what a
+//! peer or a flow gets when it is hit.
+//!
+//! Knows nothing of the layers that obey it: each layer takes its group ([`SipLimits`], [`WireLimits`], [`CallLimits`],
+//! [`PluginLimits`]) as plain numbers. Units stand last in the names (`_ms`, `_s`, `_bytes`); a name without a unit is a
+//! count. Invariant: a number is in its range from the moment it is read, so no layer checks it again.
+//!
+//! Entry points: [`Limits`] and [`table`].
+
+use std::fmt;
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// The table of the configuration file: `limits`, `limits.sip`, …
+    pub group: &'static str,
+    /// The key in that table.
+    pub name: &'static str,
+    /// What holds when the file says nothing.
+    pub default: u64,
+    /// The least and the greatest number accepted.
+    pub range: (u64, u64),
+    /// What is counted.
+    pub unit: &'static str,
+    /// Why this number.
+    pub why: &'static str,
+    /// What the peer, the flow or the operator gets when it is hit.
+    pub when_hit: &'static str,
+}
+
+/// A number that the table refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The group has no such key.
+    Unknown,
+    /// Below the range; the field holds the least number accepted.
+    TooSmall(u64),
+    /// Above the range; the field holds the greatest number accepted.
+    TooLarge(u64),
+}
+
+macro_rules! limits {
+    ($(
+        $(#[$doc:meta])*
+        [$group:literal] $Group:ident { $(
+            $name:ident: $ty:ident = $default:expr, $min:literal..=$max:expr, $unit:literal,
+                $why:literal, $hit:literal;
+        )* }
+    )*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, PartialEq, Eq)]
+            pub struct $Group { $(
+                #[doc = concat!("In ", $unit, ". ", $why, " When hit: ", $hit)]
+                pub $name: $ty,
+            )* }
+
+            impl Default for $Group {
+                fn default() -> Self {
+                    Self { $( $name: $default, )* }
+                }
+            }
+
+            impl $Group {
+                /// The rows of this group, in the order of the table.
+                pub const ROWS: &'static [Limit] = &[ $( Limit {
+                    group: $group,
+                    name: stringify!($name),
+                    default: $default as u64,
+                    range: ($min as u64, $max as u64),
+                    unit: $unit,
+                    why: $why,
+                    when_hit: $hit,
+                }, )* ];
+
+                /// Sets one number by its key, if it is in range.
+                pub fn set(&mut self, name: &str, value: u64) -> Result<(), Refusal> {
+                    match name {
+                        $( stringify!($name) => {
+                            let (least, greatest) = ($min as u64, $max as u64);
+                            if value < least {
+                                return Err(Refusal::TooSmall(least));
+                            }
+                            // The range fits the type (a test says so), so the conversion fails only above it.
+                            match $ty::try_from(value) {
+                                Ok(number) if value <= greatest => self.$name = number,
+                                _ => return Err(Refusal::TooLarge(greatest)),
+                            }
+                            Ok(())
+                        } )*
+                        _ => Err(Refusal::Unknown),
+                    }
+                }
+
+                /// The number now set under this key.
+                pub fn get(&self, name: &str) -> Option<u64> {
+                    match name {
+                        $( stringify!($name) => Some(self.$name as u64), )*
+                        _ => None,
+                    }
+                }
+            }
+        )*
+
+        /// Every row of every group.
+        pub fn table() -> impl Iterator<Item = &'static Limit> {
+            [$( $Group::ROWS, )*].into_iter().flatten()
+        }
+    };
+}
+
+limits! {
+    /// `[limits]`: the size of the whole host.
+    ["limits"] HostLimits {
+        calls_max: usize = 5_000, 1..=100_000, "calls",
+            "Sizes the pool of instances: about 6 memory maps and 45–80 KiB of memory a call, so 5 000 fits the kernel's default of 65 530 maps.",
+            "the INVITE gets 503 with Retry-After; nothing is instantiated.";
+        retry_after_s: u32 = 5, 1..=3_600, "seconds",
+            "The Retry-After of every 503: long enough to spread a wave of redials.",
+            "not a bound but an answer.";
+        flows_max: usize = 1_000, 1..=100_000, "flows",
+            "Each loaded flow holds its compiled code in memory (0.1–20 MB).",
+            "the configuration is refused.";
+        routes_max: usize = 10_000, 1..=1_000_000, "routes",
+            "Routes are tried in order for every call.",
+            "the configuration is refused.";
+        drain_ms: u64 = 5_000, 0..=3_600_000, "milliseconds",
+            "How long a stopping host waits for the BYEs of its calls to be answered; a peer that is gone must not hold it.",
+            "the host exits with calls open and says how many.";
+        log_queue_lines: usize = 16_384, 64..=1_048_576, "log lines",
+            "A slow terminal or disk must never block a SIP thread; 16 384 lines are a second of a very busy host.",
+            "the line is dropped and counted; the count is logged.";
+    }
+
+    /// `[limits.sip]`: messages, transactions and dialogs.
+    ["limits.sip"] SipLimits {
+        message_max_bytes: usize = 65_536, 2_048..=65_536, "bytes",
+            "The largest UDP datagram; no SIP message seen in the wild comes near it.",
+            "413 or 513 where an answer is possible; a TCP connection is closed.";
+        headers_max: usize = 200, 32..=1_000, "headers",
+            "Real messages have 10–60; the index of a message grows with it.",
+            "the request gets 400.";
+        header_value_max_bytes: usize = 8_192, 256..=65_536, "bytes",
+            "Identity tokens reach 4 KiB; twice that.",
+            "the request gets 400.";
+        t1_ms: u64 = 500, 10..=5_000, "milliseconds",
+            "RFC 3261 T1, the round trip that retransmissions start from; 64 of them end a transaction.",
+            "a retransmission.";
+        t2_ms: u64 = 4_000, 10..=60_000, "milliseconds",
+            "RFC 3261 T2, the longest pause between two retransmissions.",
+            "a retransmission.";
+        t4_ms: u64 = 5_000, 10..=60_000, "milliseconds",
+            "RFC 3261 T4, how long a message may wander in the network.",
+            "a finished transaction is forgotten.";
+    }
+
+    /// `[limits.wire]`: sockets, connections, queues and names.
+    ["limits.wire"] WireLimits {
+        shards: usize = 0, 0..=256, "threads",
+            "SIP threads; 0 means one for each core.",
+            "not a bound but a size.";
+        udp_batch: usize = 64, 1..=1_024, "datagrams",
+            "Read in one turn before timers and other sockets get theirs.",
+            "the rest is read in the next turn.";
+        udp_socket_buffer_bytes: usize = 4_194_304, 65_536..=1_073_741_824, "bytes",
+            "Holds a burst of about 5 000 INVITEs; the kernel may grant less (net.core.rmem_max).",
+            "the kernel drops datagrams; peers retransmit.";
+        udp_send_queue: usize = 1_024, 1..=65_536, "datagrams",
+            "What waits when the kernel's send buffer is full; older would be retransmissions anyway.",
+            "the datagram is dropped and counted; transactions retransmit.";
+        handover_queue: usize = 4_096, 16..=1_048_576, "messages",
+            "Between the shard that reads a socket and the shard that owns the Call-ID.",
+            "a datagram is dropped and counted; a connection waits.";
+        connections_max: usize = 8_192, 1..=1_000_000, "connections",
+            "TCP connections of all shards, in and out; a silent one costs a descriptor and about 2 KiB.",
+            "a new connection is closed at once, an outgoing one fails.";
+        connections_per_source_max: usize = 2_048, 1..=1_000_000, "connections",
+            "Of one remote address, so that one peer cannot take all of them; generous because a carrier or a NAT is one address.",
+            "a new connection from it is closed at once.";
+        tcp_write_queue_bytes: usize = 262_144, 65_536..=16_777_216, "bytes",
+            "What waits for a peer that reads slowly; four of the largest messages.",
+            "the connection is closed and its transactions fail.";
+        tcp_idle_ms: u64 = 600_000, 1_000..=86_400_000, "milliseconds",
+            "A connection without a byte for so long is given back; peers that want it open send CRLF keep-alives (RFC 5626, 120 s).",
+            "the connection is closed; a later request connects again.";
+        tcp_first_message_ms: u64 = 30_000, 100..=3_600_000, "milliseconds",
+            "A connection that has never carried a message is a probe or an attack.",
+            "the connection is closed.";
+        tcp_message_ms: u64 = 10_000, 100..=600_000, "milliseconds",
+            "From the first byte of a message to its last: 64 KiB arrive in less on any line that carries calls.",
+            "the connection is closed (slow loris).";
+        tcp_connect_ms: u64 = 5_000, 100..=120_000, "milliseconds",
+            "Less than timer B, so that the next address can still be tried.",
+            "the next address is tried, then the transaction fails.";
+        names_max: usize = 4_096, 1..=1_000_000, "names",
+            "Host names whose addresses are remembered.",
+            "the oldest is forgotten.";
+        name_ttl_ms: u64 = 30_000, 0..=86_400_000, "milliseconds",
+            "How long addresses are remembered: short, because the system's resolver does not tell the record's own time.",
+            "the name is looked up again.";
+        name_lookup_ms: u64 = 4_000, 100..=60_000, "milliseconds",
+            "Less than timer B, so that a failure is reported as what it is.",
+            "the transaction fails with a transport error.";
+        name_lookups: usize = 64, 1..=4_096, "lookups",
+            "Each may occupy a thread of the system's resolver.",
+            "the message waits for one to end, within name_waiting.";
+        name_waiting: usize = 1_024, 1..=1_000_000, "messages",
+            "Messages of one shard that wait for a name.",
+            "the transaction fails with a transport error.";
+    }
+
+    /// `[limits.call]`: legs and what a flow may do with them.
+    ["limits.call"] CallLimits {
+        legs_max: usize = 16, 1..=1_000, "legs",
+            "Of one session; a conference of a flow's own making, with room.",
+            "the flow gets denied(limit).";
+        mailbox_events: usize = 64, 4..=4_096, "events",
+            "Unread events of one session.",
+            "the oldest that may be lost is dropped; the flow gets overflow.";
+        digits_max: usize = 256, 1..=65_536, "digits",
+            "DTMF kept for one leg.",
+            "the oldest digit is forgotten.";
+        infos_max: usize = 16, 1..=1_024, "requests",
+            "Unread INFO requests of one leg.",
+            "the oldest is forgotten; it has been answered 200.";
+        timers_max: usize = 64, 1..=4_096, "timers",
+            "Running timers of one session.",
+            "the flow gets denied(limit).";
+        headers_max: usize = 64, 1..=150, "headers",
+            "That a flow may add to one message.",
+            "the flow gets denied(limit).";
+        header_max_bytes: usize = 4_096, 64..=8_192, "bytes",
+            "One header that a flow sets, name and value.",
+            "the flow gets invalid.";
+        body_max_bytes: usize = 32_768, 256..=60_000, "bytes",
+            "One body that a flow sends: an SDP has 200–4 000.",
+            "the flow gets invalid.";
+        command_queue: usize = 4_096, 16..=1_048_576, "commands",
+            "From all flows to one shard.",
+            "the flow waits.";
+        wait_max_ms: u64 = 86_400_000, 1_000..=604_800_000, "milliseconds",
+            "The longest single wait that a flow may ask for.",
+            "the wait is cut to it.";
+    }
+
+    /// `[limits.plugin]`: what one flow, and one instance of it, may use.
+    ["limits.plugin"] PluginLimits {
+        component_max_bytes: usize = 33_554_432, 65_536..=1_073_741_824, "bytes",
+            "A Python flow has 18 MB, everything else less.",
+            "the flow is not loaded; check and serve say so.";
+        compile_cpu_s: u64 = 30, 1..=3_600, "seconds",
+            "Of CPU in the compiling child: a Python flow needs 12, and a 96 KB module can be made to need 63.",
+            "the flow is not loaded.";
+        compile_wall_ms: u64 = 60_000, 1_000..=3_600_000, "milliseconds",
+            "The same by the clock, for a machine that is busy.",
+            "the flow is not loaded.";
+        compile_memory_bytes: u64 = 4_294_967_296, 268_435_456..=68_719_476_736, "bytes",
+            "Address space of the compiling child, most of it reserved and never touched.",
+            "the flow is not loaded.";
+        compiles_max: usize = 2, 1..=64, "children",
+            "Compilations at once: each takes a core.",
+            "the next one waits.";
+        memory_max_bytes: usize = 67_108_864, 65_536..=4_294_967_296, "bytes",
+            "All linear memories of one call together; a Python flow uses 20 MB.",
+            "memory.grow fails; most guests then trap: the call ends as the flow's trap policy says.";
+        table_elements: usize = 100_000, 100..=10_000_000, "elements",
+            "All tables of one call together; a large Go flow uses 20 000.",
+            "table.grow fails.";
+        fuel_burst: u64 = 1_000_000_000, 1_000_000..=1_000_000_000_000, "fuel",
+            "Between two host calls; about 0.25 s of CPU.",
+            "the flow traps: out of fuel (burst).";
+        fuel_total: u64 = 20_000_000_000, 1_000_000..=1_000_000_000_000_000, "fuel",
+            "Of one call; about 5 s of CPU.",
+            "the flow traps: out of fuel (total).";
+        fuel_slice: u64 = 200_000, 10_000..=100_000_000, "fuel",
+            "A spinning flow gives its thread to others after so much: about 50 µs.",
+            "the flow is suspended and goes on in its next turn.";
+        hostcall_fuel: usize = 1_048_576, 4_096..=1_073_741_824, "units",
+            "Bounds what one host call may copy out of a guest; wasmtime's default is 128 MiB.",
+            "the flow traps: host call too large.";
+        handles_max: usize = 1_000, 16..=100_000, "handles",
+            "Component handles of one call.",
+            "the flow traps: too many handles.";
+        resources_max: usize = 256, 16..=100_000, "resources",
+            "Host resources (legs, options) held by one call.",
+            "the flow traps: too many resources.";
+        stack_max_bytes: usize = 524_288, 65_536..=8_388_608, "bytes",
+            "WebAssembly stack of one call.",
+            "the flow traps: stack overflow.";
+        call_max_s: u64 = 14_400, 1..=604_800, "seconds",
+            "The life of one instance, waits included.",
+            "every leg is hung up and the instance dropped.";
+        log_line_max_bytes: usize = 4_096, 64..=65_536, "bytes",
+            "One line of a flow's log.",
+            "the line is cut and marked.";
+        log_max_bytes: usize = 262_144, 1_024..=1_073_741_824, "bytes",
+            "All log lines of one call.",
+            "further lines are dropped; their number is logged once.";
+    }
+}
+
+/// Every limit of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// `[limits]`
+    pub host: HostLimits,
+    /// `[limits.sip]`
+    pub sip: SipLimits,
+    /// `[limits.wire]`
+    pub wire: WireLimits,
+    /// `[limits.call]`
+    pub call: CallLimits,
+    /// `[limits.plugin]`
+    pub plugin: PluginLimits,
+}
+
+impl Limits {
+    /// The number now set for a row of the [`table`].
+    pub fn get(&self, row: &Limit) -> Option<u64> {
+        match row.group {
+            "limits" => self.host.get(row.name),
+            "limits.sip" => self.sip.get(row.name),
+            "limits.wire" => self.wire.get(row.name),
+            "limits.call" => self.call.get(row.name),
+            "limits.plugin" => self.plugin.get(row.name),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{} = {} ({}; {} to {})", self.group, self.name, self.default, self.unit, self.range.0, self.range.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn defaults_are_in_their_ranges_and_every_row_is_reachable() {
+        let limits = Limits::default();
+        let mut rows = 0;
+        for row in table() {
+            rows += 1;
+            assert!(row.default >= row.range.0 && row.default <= row.range.1, "{row}");
+            assert_eq!(limits.get(row), Some(row.default), "{row}");
+            assert!(!row.why.is_empty() && !row.when_hit.is_empty(), "{row}");
+        }
+        assert!(rows > 40);
+    }
+
+    #[test]
+    fn both_ends_of_a_range_are_accepted_and_nothing_beyond() {
+        let mut limits = Limits::default();
+        for row in PluginLimits::ROWS {
+            limits.plugin.set(row.name, row.range.0).unwrap();
+            limits.plugin.set(row.name, row.range.1).unwrap();
+            assert_eq!(limits.plugin.get(row.name), Some(row.range.1));
+            assert_eq!(limits.plugin.set(row.name, row.range.1 + 1), Err(Refusal::TooLarge(row.range.1)));
+            assert_eq!(limits.plugin.set(row.name, row.range.0 - 1), Err(Refusal::TooSmall(row.range.0)));
+        }
+        assert_eq!(limits.plugin.set("fuel", 1), Err(Refusal::Unknown));
+    }
+
+    #[test]
+    fn units_stand_last_in_the_names() {
+        for row in table() {
+            for (unit, suffix) in [("milliseconds", "_ms"), ("seconds", "_s"), ("bytes", "_bytes")] {
+                assert_eq!(row.unit == unit, row.name.ends_with(suffix), "{row}");
+            }
+        }
+    }
+}
