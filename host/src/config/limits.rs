@@ -330,7 +330,11 @@ impl Limits {
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{} = {} ({}; {} to {})", self.group, self.name, self.default, self.unit, self.range.0, self.range.1)
+        write!(
+            f,
+            "{}.{} = {} ({}; {} to {})",
+            self.group, self.name, self.default, self.unit, self.range.0, self.range.1
+        )
     }
 }
 
@@ -359,8 +363,14 @@ mod tests {
             limits.plugin.set(row.name, row.range.0).unwrap();
             limits.plugin.set(row.name, row.range.1).unwrap();
             assert_eq!(limits.plugin.get(row.name), Some(row.range.1));
-            assert_eq!(limits.plugin.set(row.name, row.range.1 + 1), Err(Refusal::TooLarge(row.range.1)));
-            assert_eq!(limits.plugin.set(row.name, row.range.0 - 1), Err(Refusal::TooSmall(row.range.0)));
+            assert_eq!(
+                limits.plugin.set(row.name, row.range.1 + 1),
+                Err(Refusal::TooLarge(row.range.1))
+            );
+            assert_eq!(
+                limits.plugin.set(row.name, row.range.0 - 1),
+                Err(Refusal::TooSmall(row.range.0))
+            );
         }
         assert_eq!(limits.plugin.set("fuel", 1), Err(Refusal::Unknown));
     }

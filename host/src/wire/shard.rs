@@ -25,7 +25,9 @@ struct WakeCell {
 
 impl ShardWaker {
     pub(crate) fn new() -> Self {
-        Self { inner: Arc::new(WakeCell::default()) }
+        Self {
+            inner: Arc::new(WakeCell::default()),
+        }
     }
 
     /// Has the shard call `ShardCore::woken` soon. What was queued before this call is seen in that turn.

@@ -1,0 +1,417 @@
+//! Typed access to a TOML document that keeps positions: the caller asks for keys, and what nobody asked for is an
+//! unknown key.
+//!
+//! Problems are collected, not returned, so that one run shows all of them.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, Problem, did_you_mean};
+use super::limits::{Limit, Refusal};
+
+/// A value with the key and the place it came from.
+#[derive(Debug, Clone)]
+pub(super) struct Located<T> {
+    pub(super) value: T,
+    pub(super) key: String,
+    pub(super) at: usize,
+}
+
+/// The file, and what is wrong with it so far.
+pub(super) struct Source<'t> {
+    file: &'t Path,
+    text: &'t str,
+    problems: RefCell<Vec<Problem>>,
+}
+
+impl<'t> Source<'t> {
+    pub(super) fn new(file: &'t Path, text: &'t str) -> Self {
+        Self {
+            file,
+            text,
+            problems: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// The document, or None with the mistake of syntax noted.
+    pub(super) fn root(&self) -> Option<Section<'_, 't>> {
+        match DeTable::parse(self.text) {
+            Ok(document) => {
+                let at = document.span().start;
+                Some(Section {
+                    source: self,
+                    path: String::new(),
+                    at,
+                    table: document.into_inner(),
+                    asked: Vec::new(),
+                })
+            }
+            Err(error) => {
+                let at = error.span().map_or(0, |span| span.start);
+                self.note(
+                    at,
+                    String::new(),
+                    format!("not TOML: {}", error.message().trim_end()),
+                );
+                None
+            }
+        }
+    }
+
+    pub(super) fn note(&self, at: usize, key: String, text: String) {
+        let before = self.text.get(..at.min(self.text.len())).unwrap_or(self.text);
+        let line = 1 + before.bytes().filter(|byte| *byte == b'\n').count();
+        self.problems.borrow_mut().push(Problem { line, key, text });
+    }
+
+    /// Notes a wrong string: what it says, what is wrong with it, how to put it right.
+    pub(super) fn problem(&self, found: &Located<String>, wrong: &str, fix: &str) {
+        self.note(
+            found.at,
+            found.key.clone(),
+            format!("{:?} {wrong}; {fix}", found.value),
+        );
+    }
+
+    /// Parses a string whose error text already says what to write.
+    pub(super) fn parsed<T: std::str::FromStr<Err = String>>(&self, found: Located<String>) -> Option<T> {
+        match found.value.parse() {
+            Ok(value) => Some(value),
+            Err(text) => {
+                self.note(found.at, found.key, format!("{:?} {text}", found.value));
+                None
+            }
+        }
+    }
+
+    /// A path of the file, taken from the folder that the file is in.
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// The line of a place.
+    pub(super) fn line(&self, at: usize) -> usize {
+        let before = self.text.get(..at.min(self.text.len())).unwrap_or(self.text);
+        1 + before.bytes().filter(|byte| *byte == b'\n').count()
+    }
+
+    pub(super) fn has_problems(&self) -> bool {
+        !self.problems.borrow().is_empty()
+    }
+
+    pub(super) fn into_error(self) -> ConfigError {
+        let mut problems = self.problems.into_inner();
+        problems.sort_by_key(|problem| problem.line);
+        ConfigError::Wrong {
+            file: self.file.to_owned(),
+            problems,
+        }
+    }
+
+    /// Reads one group of limits.
+    pub(super) fn limits(
+        &self,
+        section: Option<Section<'_, '_>>,
+        rows: &'static [Limit],
+        mut set: impl FnMut(&str, u64) -> Result<(), Refusal>,
+    ) {
+        let Some(mut section) = section else { return };
+        for row in rows {
+            let Some(number) = section.number(row.name) else {
+                continue;
+            };
+            let text = match set(row.name, number.value) {
+                Ok(()) => continue,
+                Err(Refusal::TooSmall(least)) => {
+                    format!(
+                        "{} is too small; write {least} or more ({})",
+                        number.value, row.unit
+                    )
+                }
+                Err(Refusal::TooLarge(greatest)) => {
+                    format!(
+                        "{} is too large; write {greatest} or less ({})",
+                        number.value, row.unit
+                    )
+                }
+                Err(Refusal::Unknown) => "is not a limit; see `callbox limits`".to_owned(),
+            };
+            self.note(number.at, number.key, text);
+        }
+        section.finish();
+    }
+}
+
+/// One table of the document.
+pub(super) struct Section<'s, 't> {
+    source: &'s Source<'t>,
+    path: String,
+    at: usize,
+    table: DeTable<'t>,
+    asked: Vec<String>,
+}
+
+impl<'s, 't> Section<'s, 't> {
+    /// Where the table begins.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Its path, as in `limits.wire` or `tenant[2]`.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn full(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+
+    fn take(&mut self, key: &str) -> Option<Spanned<DeValue<'t>>> {
+        self.asked.push(key.to_owned());
+        self.table.remove(key)
+    }
+
+    fn mistyped(&self, key: String, span: Range<usize>, found: &DeValue<'_>, wanted: &str) {
+        let found = match found {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "a number",
+            DeValue::Float(_) => "a fraction",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.source
+            .note(span.start, key, format!("is {found}; write {wanted}"));
+    }
+
+    pub(super) fn string(&mut self, key: &str) -> Option<Located<String>> {
+        let value = self.take(key)?;
+        self.as_string(self.full(key), value)
+    }
+
+    fn as_string(&self, key: String, value: Spanned<DeValue<'_>>) -> Option<Located<String>> {
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::String(text) => Some(Located {
+                value: text.into_owned(),
+                key,
+                at: span.start,
+            }),
+            other => {
+                self.mistyped(key, span, &other, "a string in quotes");
+                None
+            }
+        }
+    }
+
+    /// A string that must be there.
+    pub(super) fn required_string(&mut self, key: &str, fix: &str) -> Option<Located<String>> {
+        if !self.table.contains_key(key) {
+            self.asked.push(key.to_owned());
+            self.source
+                .note(self.at, self.full(key), format!("is missing; {fix}"));
+            return None;
+        }
+        self.string(key)
+    }
+
+    /// One string, or a list of strings.
+    pub(super) fn strings(&mut self, key: &str) -> Option<Vec<Located<String>>> {
+        let value = self.take(key)?;
+        let full = self.full(key);
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::String(text) => Some(vec![Located {
+                value: text.into_owned(),
+                key: full,
+                at: span.start,
+            }]),
+            DeValue::Array(items) if items.is_empty() => {
+                // An empty list could be meant as "none" or as "any": let the author say which.
+                self.source.note(
+                    span.start,
+                    full,
+                    "is empty; name one or leave the key out".to_owned(),
+                );
+                None
+            }
+            DeValue::Array(items) => Some(
+                items
+                    .into_iter()
+                    .enumerate()
+                    .filter_map(|(index, item)| self.as_string(format!("{full}[{index}]"), item))
+                    .collect(),
+            ),
+            other => {
+                self.mistyped(full, span, &other, "a string or a list of strings");
+                None
+            }
+        }
+    }
+
+    /// A list of strings that must be there and have an entry.
+    pub(super) fn required_strings(&mut self, key: &str, fix: &str) -> Vec<Located<String>> {
+        let missing = match self.table.get(key) {
+            None => Some((self.at, "is missing")),
+            Some(value) => match value.get_ref() {
+                DeValue::Array(items) if items.is_empty() => Some((value.span().start, "is empty")),
+                _ => None,
+            },
+        };
+        if let Some((at, what)) = missing {
+            self.take(key);
+            self.source.note(at, self.full(key), format!("{what}; {fix}"));
+            return Vec::new();
+        }
+        self.strings(key).unwrap_or_default()
+    }
+
+    pub(super) fn number(&mut self, key: &str) -> Option<Located<u64>> {
+        let value = self.take(key)?;
+        let full = self.full(key);
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Integer(digits) => match u64::from_str_radix(digits.as_str(), digits.radix()) {
+                Ok(value) => Some(Located {
+                    value,
+                    key: full,
+                    at: span.start,
+                }),
+                Err(_) => {
+                    let text = format!("{digits} is out of range; write a whole number from 0");
+                    self.source.note(span.start, full, text);
+                    None
+                }
+            },
+            other => {
+                self.mistyped(full, span, &other, "a whole number without quotes");
+                None
+            }
+        }
+    }
+
+    pub(super) fn boolean(&mut self, key: &str) -> Option<bool> {
+        let value = self.take(key)?;
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Boolean(value) => Some(value),
+            other => {
+                self.mistyped(self.full(key), span, &other, "true or false without quotes");
+                None
+            }
+        }
+    }
+
+    pub(super) fn section(&mut self, key: &str) -> Option<Section<'s, 't>> {
+        let value = self.take(key)?;
+        let path = self.full(key);
+        self.as_section(path.clone(), value, &format!("a table: [{path}]"))
+    }
+
+    fn as_section(&self, path: String, value: Spanned<DeValue<'t>>, wanted: &str) -> Option<Section<'s, 't>> {
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Table(table) => Some(Section {
+                source: self.source,
+                path,
+                at: span.start,
+                table,
+                asked: Vec::new(),
+            }),
+            other => {
+                self.mistyped(path, span, &other, wanted);
+                None
+            }
+        }
+    }
+
+    /// An array of tables: `[[key]]`. Absent is empty.
+    pub(super) fn sections(&mut self, key: &str) -> Vec<Section<'s, 't>> {
+        let Some(value) = self.take(key) else {
+            return Vec::new();
+        };
+        let path = self.full(key);
+        let wanted = format!("[[{path}]] in double brackets: there may be several");
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Array(items) => items
+                .into_iter()
+                .enumerate()
+                .filter_map(|(index, item)| self.as_section(format!("{path}[{index}]"), item, &wanted))
+                .collect(),
+            other => {
+                self.mistyped(path, span, &other, &wanted);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Every entry as a table with its name: `[flow.hello]`, `[flow.goodbye]`.
+    pub(super) fn named_sections(mut self) -> Vec<(String, Section<'s, 't>)> {
+        let entries = std::mem::take(&mut self.table);
+        entries
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let name = name.into_inner().into_owned();
+                let path = self.full(&name);
+                let wanted = format!("a table: [{path}]");
+                self.as_section(path, value, &wanted)
+                    .map(|section| (name, section))
+            })
+            .collect()
+    }
+
+    /// Every entry as a string with its name; numbers and booleans are taken as they are written.
+    pub(super) fn pairs(mut self) -> Vec<(String, String)> {
+        let entries = std::mem::take(&mut self.table);
+        entries
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let name = name.into_inner().into_owned();
+                let span = value.span();
+                let text = match value.into_inner() {
+                    DeValue::String(text) => text.into_owned(),
+                    DeValue::Integer(number) => number.to_string(),
+                    DeValue::Float(number) => number.to_string(),
+                    DeValue::Boolean(value) => value.to_string(),
+                    other => {
+                        self.mistyped(
+                            self.full(&name),
+                            span,
+                            &other,
+                            "a string: a flow reads its configuration as text",
+                        );
+                        return None;
+                    }
+                };
+                Some((name, text))
+            })
+            .collect()
+    }
+
+    /// What is left was never asked for.
+    pub(super) fn finish(self) {
+        for (key, _) in &self.table {
+            let name = key.get_ref().as_ref();
+            let known = self.asked.iter().map(String::as_str);
+            let text = match did_you_mean(name, known.clone()) {
+                Some(meant) => format!("is not a key; did you mean {meant}?"),
+                None => {
+                    let mut known: Vec<&str> = known.collect();
+                    known.sort_unstable();
+                    format!("is not a key; known here: {}", known.join(", "))
+                }
+            };
+            self.source.note(key.span().start, self.full(name), text);
+        }
+    }
+}
