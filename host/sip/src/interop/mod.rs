@@ -1,0 +1,1 @@
+//! Conversions between this crate and `rsip`.
