@@ -1,1 +1,26 @@
-//! Helpers of the black-box tests.
+//! Harness of the black-box tests: the built `callbox` binary is started on loopback addresses of its own and talked to
+//! as a peer would.
+//!
+//! Knows nothing of callbox's insides: it depends on none of its crates, so a test here can only assert what a peer or an
+//! operator can see. Entry types: [`server::Callbox`], [`sipp::Sipp`], [`phone::Phone`], [`cli::run`], [`flows`].
+//!
+//! Invariants: every process that is started is ended, by its own pid, when its value is dropped; every wait has a
+//! bound; nothing listens or sends outside 127.0.0.0/8 and ::1; tests may run in any order and in parallel.
+
+// A harness that cannot go on is a failed test, and says so by panicking.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr
+)]
+
+pub mod cli;
+pub mod flows;
+pub mod message;
+pub mod net;
+pub mod phone;
+pub mod process;
+pub mod server;
+pub mod sipp;

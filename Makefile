@@ -1,0 +1,81 @@
+# What a developer does with callbox. `make help` lists it. Needs GNU make and Rust 1.95; the rest is fetched or said.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+# The dev profile has optimised dependencies (see Cargo.toml): good enough to try and to test, and built in a third of the
+# time of a release.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CALLBOX := $(TARGET)/debug/callbox
+CALLBOX_RELEASE := $(TARGET)/release/callbox
+# Passed to the test binaries: `make test ARGS='--nocapture answer'`.
+ARGS ?=
+FUZZ_SECONDS ?= 60
+
+.PHONY: help run test flows host sipp bench bench-load fuzz lint fmt doc clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+run: flows host ## build flows and host, serve the example tenants on 127.0.0.1:5060
+	$(CALLBOX) serve --config examples/callbox.toml
+
+test: flows sipp ## every test: units, simulator, real SIPp peers, hostile flows, the SDK
+	$(CARGO) build --workspace --locked --bins --tests
+	$(CARGO) test --workspace --locked --no-fail-fast -- $(ARGS)
+	cd guest-sdk && $(CARGO) test --locked --quiet
+
+flows: ## build the example flows into examples/target/flows
+	examples/build.sh
+
+host: ## build the callbox binary (dev profile)
+	$(CARGO) build --workspace --locked --bins
+
+# SIPp is the peer of the wire tests. Root on Debian gets it installed; anybody else is told.
+sipp:
+	@if ! command -v sipp >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing SIPp (package sip-tester)"; \
+	    export DEBIAN_FRONTEND=noninteractive; \
+	    apt-get install -qq -y --no-install-recommends sip-tester >/dev/null 2>&1 \
+	      || { apt-get update -qq && apt-get install -qq -y --no-install-recommends sip-tester >/dev/null; }; \
+	  else \
+	    echo "SIPp is missing and the wire tests need it. On Debian: sudo apt-get install sip-tester" >&2; exit 1; \
+	  fi; \
+	fi
+
+bench: ## criterion: parse, build, a transaction round, an instance
+	$(CARGO) bench --locked -p callbox-sip -p callbox --benches
+
+bench-load: flows sipp ## callbox and sipp side by side at 1 000 calls/s (release build)
+	$(CARGO) build --release --locked -p callbox -p callbox-tests --bins
+	CALLBOX_BIN=$(CALLBOX_RELEASE) $(TARGET)/release/bench-load $(ARGS)
+
+# libFuzzer needs sanitizer support, which is a nightly toolchain's.
+fuzz: ## each fuzz target for FUZZ_SECONDS (60)
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked --quiet cargo-fuzz
+	cd host/sip && for target in $$($(CARGO) fuzz list); do \
+	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048; \
+	done
+
+lint: ## rustfmt and clippy, as CI runs them
+	$(CARGO) fmt --all --check
+	cd examples && $(CARGO) fmt --all --check
+	cd guest-sdk && $(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --all-features check; else echo "cargo-deny is not installed: deny.toml was not checked"; fi
+
+fmt: ## format all workspaces
+	$(CARGO) fmt --all
+	cd examples && $(CARGO) fmt --all
+	cd guest-sdk && $(CARGO) fmt --all
+
+doc: ## API documentation, warnings denied
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+	cd guest-sdk && RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
+
+clean: ## remove everything that was built
+	$(CARGO) clean
+	rm -rf examples/target guest-sdk/target

@@ -1,0 +1,272 @@
+//! A running `callbox serve` with a configuration of its own.
+//!
+//! Entry type: [`Callbox`], made by [`Setup`]. The server is ready when it answers an OPTIONS; it is killed when the
+//! value is dropped, and its log is shown when the test is failing.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::phone::Phone;
+use crate::process::Running;
+use crate::{cli, flows, net};
+
+/// How long a server may take to start: a cold compilation of a few flows on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// A server to be.
+#[derive(Debug)]
+pub struct Setup {
+    address: IpAddr,
+    listen: Vec<String>,
+    limits: String,
+    tenants: Vec<(String, String)>,
+    routes: String,
+    cache: Option<PathBuf>,
+    cores: Option<String>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Setup {
+    /// UDP and TCP on port 5060 of an address of its own.
+    pub fn new() -> Self {
+        let address = net::fresh_ipv4();
+        let listen = vec![format!("udp:{address}:5060"), format!("tcp:{address}:5060")];
+        Self {
+            address: address.into(),
+            listen,
+            limits: String::new(),
+            tenants: Vec::new(),
+            routes: String::new(),
+            cache: None,
+            cores: None,
+        }
+    }
+
+    /// Listens there too.
+    pub fn listen(mut self, listener: &str) -> Self {
+        self.listen.push(listener.to_owned());
+        self
+    }
+
+    /// Sets a limit: group as in the configuration file (`limits`, `limits.sip` …), key and number.
+    pub fn limit(mut self, group: &str, key: &str, value: u64) -> Self {
+        writeln!(self.limits, "[{group}]\n{key} = {value}").unwrap();
+        self
+    }
+
+    /// A flow that ships with callbox, in tenant `house`, for calls to the user part `number`.
+    pub fn flow(self, number: &str, name: &str) -> Self {
+        let file = flows::example(name);
+        self.tenant_flow("house", number, &file, "")
+    }
+
+    /// A flow of some tenant from any file; `more` are further lines of its table.
+    pub fn tenant_flow(mut self, tenant: &str, number: &str, file: &Path, more: &str) -> Self {
+        let flow = format!("[tenant.flow.{number}]\nfile = {file:?}\n{more}\n");
+        match self.tenants.iter_mut().find(|(name, _)| name == tenant) {
+            Some((_, flows)) => flows.push_str(&flow),
+            None => self.tenants.push((tenant.to_owned(), flow)),
+        }
+        writeln!(
+            self.routes,
+            "[[route]]\nnumber = {number:?}\ntenant = {tenant:?}\nflow = {number:?}"
+        )
+        .unwrap();
+        self
+    }
+
+    /// Keeps compiled flows there; without it in a folder that goes with the server, so that nothing is shared.
+    pub fn cache(mut self, folder: &Path) -> Self {
+        self.cache = Some(folder.to_owned());
+        self
+    }
+
+    /// Pins all its threads to these cores (`taskset -c`).
+    pub fn cores(mut self, list: &str) -> Self {
+        self.cores = Some(list.to_owned());
+        self
+    }
+
+    /// The text of the configuration file.
+    pub fn toml(&self, folder: &Path) -> String {
+        let cache = self.cache.clone().unwrap_or_else(|| folder.join("cache"));
+        let mut text = format!("listen = {:?}\ncache_dir = {cache:?}\n", self.listen);
+        // A table may stand only once in TOML: keys of one group are gathered.
+        let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (group, key) in self
+            .limits
+            .lines()
+            .step_by(2)
+            .zip(self.limits.lines().skip(1).step_by(2))
+        {
+            match groups.iter_mut().find(|(name, _)| *name == group) {
+                Some((_, keys)) => keys.push(key),
+                None => groups.push((group, vec![key])),
+            }
+        }
+        for (group, keys) in groups {
+            writeln!(text, "{group}\n{}", keys.join("\n")).unwrap();
+        }
+        for (name, flows) in &self.tenants {
+            writeln!(text, "[[tenant]]\nname = {name:?}\n{flows}").unwrap();
+        }
+        text + &self.routes
+    }
+
+    /// Starts it and waits until it answers.
+    pub fn start(self) -> Callbox {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = folder.path().join("callbox.toml");
+        fs::write(&config, self.toml(folder.path())).expect("a file in a temporary folder");
+        let log = folder.path().join("log");
+        let create = || {
+            fs::File::options()
+                .create(true)
+                .append(true)
+                .open(&log)
+                .expect("a log file")
+        };
+
+        let plain = cli::command();
+        let mut command = match &self.cores {
+            Some(cores) => {
+                let mut pinned = std::process::Command::new("taskset");
+                pinned
+                    .arg("-c")
+                    .arg(cores)
+                    .arg(plain.get_program())
+                    .env_remove("RUST_LOG")
+                    .env("NO_COLOR", "1");
+                pinned
+            }
+            None => plain,
+        };
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(&config)
+            .stdout(create())
+            .stderr(create());
+        let running = Running::start(&mut command).expect("the binary starts");
+        let mut callbox = Callbox {
+            running,
+            address: SocketAddr::new(self.address, 5060),
+            folder,
+        };
+        callbox.wait_until_ready();
+        callbox
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Callbox {
+    running: Running,
+    address: SocketAddr,
+    folder: TempDir,
+}
+
+impl Callbox {
+    /// Where it listens, UDP and TCP.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    /// A peer of this server, on the same address and another port.
+    pub fn phone(&self) -> Phone {
+        Phone::udp(self.address)
+    }
+
+    /// A folder that lives as long as the server.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.path().join("log")).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until the log has a line that holds all of these, and returns it.
+    pub fn wait_for_log(&self, parts: &[&str], longest: Duration) -> String {
+        let deadline = Instant::now() + longest;
+        loop {
+            let log = self.log();
+            if let Some(line) = log
+                .lines()
+                .find(|line| parts.iter().all(|part| line.contains(part)))
+            {
+                return line.to_owned();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "no line of the log holds all of {parts:?}:\n{log}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Panics if the server has died.
+    pub fn assert_alive(&mut self) {
+        if let Some(status) = self.running.ended() {
+            panic!("the server ended with {status}");
+        }
+    }
+
+    /// Asks it to end and waits; the exit code.
+    pub fn stop(&mut self, longest: Duration) -> Option<i32> {
+        self.running.terminate();
+        self.running.wait(longest).and_then(|status| status.code())
+    }
+
+    fn wait_until_ready(&mut self) {
+        let deadline = Instant::now() + START;
+        let mut phone = self.phone();
+        loop {
+            if let Some(status) = self.running.ended() {
+                panic!(
+                    "the server ended with {status} instead of starting:\n{}",
+                    self.log()
+                );
+            }
+            phone.send_options();
+            if phone.receive(Duration::from_millis(100)).is_some() {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the server did not answer within {START:?}:\n{}",
+                self.log()
+            );
+        }
+    }
+}
+
+impl Drop for Callbox {
+    fn drop(&mut self) {
+        if std::thread::panicking() || std::env::var_os("CALLBOX_TEST_LOG").is_some() {
+            let log = self.log();
+            let from = log.char_indices().rev().nth(20_000).map_or(0, |(at, _)| at);
+            eprintln!(
+                "---- log of the server (pid {}) ----\n{}\n----",
+                self.pid(),
+                log.get(from..).unwrap_or(&log)
+            );
+        }
+    }
+}
