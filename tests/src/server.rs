@@ -28,6 +28,7 @@ pub struct Setup {
     routes: String,
     cache: Option<PathBuf>,
     cores: Option<String>,
+    level: Option<String>,
 }
 
 impl Default for Setup {
@@ -49,6 +50,7 @@ impl Setup {
             routes: String::new(),
             cache: None,
             cores: None,
+            level: None,
         }
     }
 
@@ -91,6 +93,12 @@ impl Setup {
         self
     }
 
+    /// Sets what is logged, as `[log] level` does.
+    pub fn log_level(mut self, level: &str) -> Self {
+        self.level = Some(level.to_owned());
+        self
+    }
+
     /// Pins all its threads to these cores (`taskset -c`).
     pub fn cores(mut self, list: &str) -> Self {
         self.cores = Some(list.to_owned());
@@ -101,6 +109,9 @@ impl Setup {
     pub fn toml(&self, folder: &Path) -> String {
         let cache = self.cache.clone().unwrap_or_else(|| folder.join("cache"));
         let mut text = format!("listen = {:?}\ncache_dir = {cache:?}\n", self.listen);
+        if let Some(level) = &self.level {
+            writeln!(text, "[log]\nlevel = {level:?}").unwrap();
+        }
         // A table may stand only once in TOML: keys of one group are gathered.
         let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
         for (group, key) in self

@@ -234,6 +234,15 @@ impl Call {
         self.running.pid()
     }
 
+    /// How many calls are up, as SIPp said a second ago at most.
+    pub fn current(&self) -> u64 {
+        let stat = fs::read_to_string(self.folder.path().join("stat.csv")).unwrap_or_default();
+        last_row(&stat)
+            .get("CurrentCall")
+            .and_then(|it| it.parse().ok())
+            .unwrap_or_default()
+    }
+
     /// Waits for the end and counts.
     pub fn finish(mut self) -> Counts {
         let status = self.running.wait(self.longest + Duration::from_secs(10));
