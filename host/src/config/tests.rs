@@ -1,3 +1,4 @@
+//! A whole file, the defaults, and every mistake with the exact text that explains it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
