@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::{
     HeaderName, Message, Method, Rport, reason_phrase,
-    scan::{Elements, is_token, is_token_byte, rest, trim_start},
+    scan::{Elements, is_token, is_token_byte, quotes_are_closed, rest, trim_start},
     via::Via,
 };
 
@@ -138,7 +138,9 @@ impl<'b> MessageBuilder<'b> {
         };
         let ip = canonical(source.ip());
         let asked = via.rport() != Rport::Absent;
-        if !asked && via.host.ip().map(canonical) == Some(ip) {
+        let same = !asked && via.host.ip().map(canonical) == Some(ip);
+        // Behind an open quote nothing can be added; validation rejects such a Via, the answer echoes it.
+        if same || !quotes_are_closed(via.params.raw()) {
             self.out.extend_from_slice(value);
             return;
         }
@@ -207,6 +209,12 @@ impl<'b> MessageBuilder<'b> {
         let mut b = self.header(HeaderName::ContentType, content_type);
         b.body = body;
         b
+    }
+
+    /// Sets the body without a Content-Type, for one that was written as a header before.
+    pub fn raw_body(mut self, body: &'b [u8]) -> Self {
+        self.body = body;
+        self
     }
 
     /// Ends the head with Content-Length and appends the body.

@@ -46,6 +46,11 @@ pub use status::reason_phrase;
 pub use uri::{Host, SipUri, TelUri, Uri, UriError, unescape};
 pub use via::{Rport, Via};
 
+/// The elements of a comma list, for headers that are read outside this module.
+pub(crate) fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    scan::Elements::new(value)
+}
+
 /// How the end of a message is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {

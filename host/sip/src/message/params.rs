@@ -83,22 +83,19 @@ impl<'a> Params<'a> {
             match value {
                 None => {}
                 Some([]) => return Err("parameter without a value after `=`"),
-                Some(v @ [b'"', ..]) => {
-                    if scan::quoted_len(v) != Some(v.len()) {
-                        return Err("parameter with an open quote");
-                    }
-                }
-                Some(v) => {
-                    if v.iter()
-                        .any(|&c| scan::is_lws(c) || matches!(c, b'"' | b',' | b'<' | b'>'))
-                    {
-                        return Err("parameter value");
-                    }
-                }
+                Some(v @ [b'"', ..]) if scan::quoted_len(v) == Some(v.len()) => {}
+                Some([b'"', ..]) => return Err("parameter with an open quote"),
+                Some(v) if v.iter().any(|&c| breaks_value(c)) => return Err("parameter value"),
+                Some(_) => {}
             }
         }
         Ok(())
     }
+}
+
+/// Octets that no unquoted value holds.
+const fn breaks_value(c: u8) -> bool {
+    scan::is_lws(c) || matches!(c, b'"' | b',' | b'<' | b'>')
 }
 
 /// Pieces between `;`, trimmed. Quoted strings are respected.

@@ -124,6 +124,17 @@ pub(crate) fn find_unquoted(b: &[u8], stop: impl Fn(u8) -> bool) -> Option<usize
     None
 }
 
+/// Whether each quoted string in `b` is closed: only then can something be written behind it.
+pub(crate) fn quotes_are_closed(mut b: &[u8]) -> bool {
+    while let Some(i) = memchr::memchr(b'"', b) {
+        match quoted_len(rest(b, i)) {
+            Some(n) => b = rest(b, i + n),
+            None => return false,
+        }
+    }
+    true
+}
+
 /// The text of a value that may be a quoted string: quotes removed, `\x` replaced by `x`.
 pub(crate) fn unquote(b: &[u8]) -> Cow<'_, [u8]> {
     let [b'"', inner @ .., b'"'] = b else {

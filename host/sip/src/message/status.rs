@@ -79,6 +79,13 @@ pub const fn reason_phrase(code: u16) -> &'static str {
         606 => "Not Acceptable",
         607 => "Unwanted",
         608 => "Rejected",
+        _ => class(code),
+    }
+}
+
+/// What the first digit says.
+const fn class(code: u16) -> &'static str {
+    match code {
         100..=199 => "Progress",
         200..=299 => "Success",
         300..=399 => "Redirection",

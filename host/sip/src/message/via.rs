@@ -14,6 +14,8 @@ use super::{
 pub struct Via<'a> {
     /// The whole element as written.
     pub raw: &'a [u8],
+    /// The version as written. Validation wants `2.0`; a 505 has to find its way back without it.
+    pub version: &'a [u8],
     /// The transport as written: `UDP`, `TLS-SCTP`, …
     pub transport: &'a [u8],
     /// Host of the sent-by.
@@ -50,8 +52,8 @@ impl<'a> Via<'a> {
         let raw = trim(raw);
         let (protocol, b) = take_while(raw, is_token_byte);
         let (version, b) = take_while(slash(b).ok_or(bad("no protocol"))?, is_token_byte);
-        if !protocol.eq_ignore_ascii_case(b"SIP") || version != b"2.0" {
-            return Err(bad("protocol is not SIP/2.0"));
+        if !protocol.eq_ignore_ascii_case(b"SIP") || version.is_empty() {
+            return Err(bad("protocol is not SIP"));
         }
         let (transport, b) = take_while(slash(b).ok_or(bad("no transport"))?, is_token_byte);
         let sent_by = trim_start(b);
@@ -62,6 +64,7 @@ impl<'a> Via<'a> {
         let (host, port) = Host::parse_with_port(trim(cut(sent_by, 0, end))).map_err(|_| bad("sent-by"))?;
         Ok(Self {
             raw,
+            version,
             transport,
             host,
             port,
@@ -110,6 +113,9 @@ impl<'a> Via<'a> {
     /// Strict reading of the parameters, for validation.
     pub(crate) fn check(&self) -> Result<(), HeaderError> {
         let bad = |why| HeaderError::malformed(HeaderName::Via, why);
+        if self.version != b"2.0" {
+            return Err(bad("version is not 2.0"));
+        }
         // `rport=` without a value comes from real peers and reads as `rport`.
         match self.params.check() {
             Err("parameter without a value after `=`") => Ok(()),
@@ -150,7 +156,7 @@ mod tests {
             &b""[..],
             b"SIP/2.0/UDP",
             b"SIP/2.0/UDP ",
-            b"SIP/3.0/UDP h",
+            b"SIP//UDP h",
             b"HTTP/2.0/UDP h",
             b"SIP/2.0 h",
             b"SIP/2.0/ h",
