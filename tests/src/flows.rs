@@ -72,7 +72,11 @@ impl Broken {
         match self {
             Self::Text => b"This is a letter, not a flow.\n".to_vec(),
             Self::Empty => Vec::new(),
-            Self::UnknownImport => component(&on_call("", RETURN_OK), "greedy"),
+            Self::UnknownImport => {
+                // An import that is not called does not survive the encoding.
+                let import = r#"(import "acme:test/vault" "open" (func $open))"#;
+                component(&on_call(import, &format!("call $open {RETURN_OK}")), "greedy")
+            }
             Self::WrongWorld => component(&job(), "job-flow"),
             Self::LinksNothing => wat::parse_str("(component)").expect("an empty component"),
             Self::PlainModule => wat::parse_str(on_call("", RETURN_OK)).expect("a module"),
@@ -149,9 +153,9 @@ const RETURN_OK: &str = "i32.const 1024";
 fn on_call(more: &str, body: &str) -> String {
     format!(
         r#"(module
+          {more}
           (memory (export "memory") 1)
           (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
-          {more}
           (func (export "callbox:flow/handler@0.1.0#on-call") (param i32) (result i32) {body}))"#
     )
 }
@@ -230,6 +234,11 @@ mod tests {
             let expected = !matches!(broken, Broken::Text | Broken::Empty | Broken::PlainModule);
             assert_eq!(is_component(&bytes), expected, "{broken:?}");
         }
+        let unknown = read(Broken::UnknownImport.write(folder.path()));
+        assert!(
+            unknown.windows(15).any(|it| it == b"acme:test/vault"),
+            "the import is there"
+        );
         assert!(read(Broken::TooLarge.write(folder.path())).len() > 32 << 20);
         assert!(read(slow_to_compile(folder.path())).len() < 1 << 20);
     }
