@@ -65,7 +65,8 @@ lint: ## rustfmt and clippy, as CI runs them
 	cd examples && $(CARGO) fmt --all --check
 	cd guest-sdk && $(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	@if command -v cargo-deny >/dev/null; then cargo deny --all-features check; else echo "cargo-deny is not installed: deny.toml was not checked"; fi
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --all-features check licenses bans sources 2>&1 | grep -vE '^( |$$)|^warning\[(duplicate|no-license-field)\]|^[0-9]+ │'; \
+	else echo "cargo-deny is not installed: licences and sources were not checked"; fi
 
 fmt: ## format all workspaces
 	$(CARGO) fmt --all
