@@ -1,0 +1,195 @@
+//! One call, one instance: made, run, judged, dropped.
+//!
+//! Entry point: [`run_call`], a future that the caller runs on the flow runtime. Dropping it ends a waiting guest at
+//! once and hangs up its legs; a computing one ends at its next turn. Knows no SIP and no tenants.
+//!
+//! Invariants: a store runs one call; after a trap it is dropped; every leg of the session has ended on the way out,
+//! whatever the guest did.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::Instrument;
+use wasmtime::Store;
+
+use super::engine::Engine;
+use super::fuel::Budget;
+use super::host_api::bindings::Entry;
+use super::loader::FlowVersion;
+use super::outcome::{self, Context, Outcome};
+use super::state::{self, CallState};
+use crate::call::{Leg, Session};
+
+/// What a caller hears when the flow ends without having answered or rejected the call.
+const NOT_ANSWERED: u16 = 480;
+/// The same when no instance was free.
+const NO_ROOM: u16 = 503;
+
+/// What becomes of a call whose flow traps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrapPolicy {
+    /// The final SIP status if the call was not answered yet; an answered one gets a BYE. 400 to 699.
+    pub status: u16,
+}
+
+impl Default for TrapPolicy {
+    fn default() -> Self {
+        Self { status: 500 }
+    }
+}
+
+/// How a call's instance ended, and what it used.
+#[derive(Debug, Clone)]
+pub struct RunReport {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Fuel, host work included.
+    pub fuel_used: u64,
+    /// Bytes of all linear memories at the end, which is also their most.
+    pub memory_bytes: usize,
+    /// From before the instance was made until after its legs were ended.
+    pub elapsed: Duration,
+    /// Log lines that were dropped.
+    pub suppressed_lines: u64,
+    /// WebAssembly frames of a trap, innermost first.
+    pub backtrace: Option<String>,
+    /// The last log lines before a trap, oldest first.
+    pub last_lines: Vec<String>,
+}
+
+/// Runs a call in an instance of its own.
+///
+/// `leg` is the incoming call and belongs to the guest from now on. When the future returns, every leg of the session
+/// has been ended: as the guest did, with 480 or BYE when it returned without, by `policy` when it trapped.
+pub async fn run_call(version: Arc<FlowVersion>, policy: TrapPolicy, session: Session, leg: Leg) -> RunReport {
+    let context = session.context();
+    let span = tracing::info_span!(
+        "call",
+        call = session.id(),
+        tenant = &*context.tenant,
+        flow = &*context.flow,
+        version = &*context.version
+    );
+    run(version, policy, session, leg).instrument(span).await
+}
+
+async fn run(version: Arc<FlowVersion>, policy: TrapPolicy, session: Session, leg: Leg) -> RunReport {
+    let started = Instant::now();
+    let limits = version.engine().limits().clone();
+    let mut store = match open(version.engine(), session) {
+        Ok(store) => store,
+        Err((error, session)) => {
+            // Only a misconfigured engine refuses to count fuel.
+            session.end_legs(policy.status);
+            return RunReport::without_instance(Outcome::NotInstantiated(outcome::text_of(&error)), started);
+        }
+    };
+    let mut context = Context::default();
+    let ends = store.data().ends();
+    let result = tokio::time::timeout_at(ends, guest(&version, &mut store, leg, &mut context.running)).await;
+    if let Ok(counter) = store.get_fuel() {
+        store.data_mut().meter.entering_host(counter);
+    }
+    let mut state = store.into_data();
+    let suppressed_lines = state.close_log();
+    let mut last_lines = state.log.last_lines();
+    context.budget = state.meter.ended();
+    context.refused = state.holdings.refused();
+    context.last_line = last_lines.last().cloned();
+    let mut backtrace = None;
+    let outcome = match result {
+        Err(_) => Outcome::TooLong { limit_s: limits.call_max_s },
+        Ok(Ok(Ok(()))) => Outcome::Finished,
+        Ok(Ok(Err(text))) => Outcome::Failed(text),
+        Ok(Err(error)) => {
+            backtrace = outcome::backtrace_of(&error);
+            Outcome::of_error(&error, &limits, &context)
+        }
+    };
+    state.session.end_legs(match &outcome {
+        outcome if outcome.is_return() => NOT_ANSWERED,
+        Outcome::PoolFull(_) => NO_ROOM,
+        _ => policy.status,
+    });
+    if outcome.is_return() {
+        last_lines.clear();
+    }
+    let report = RunReport {
+        outcome,
+        fuel_used: state.meter.used(),
+        memory_bytes: state.holdings.memory(),
+        elapsed: started.elapsed(),
+        suppressed_lines,
+        backtrace,
+        last_lines,
+    };
+    report.log();
+    report
+}
+
+fn open(engine: &Engine, session: Session) -> Result<Store<CallState>, (wasmtime::Error, Session)> {
+    let limits = engine.limits();
+    let mut store = Store::new(engine.wasmtime(), CallState::new(session, limits));
+    store.limiter(|state| &mut state.holdings);
+    store.set_hostcall_fuel(limits.hostcall_fuel);
+    store.set_max_component_handles(limits.handles_max);
+    store.call_hook(state::border);
+    let fuel = store.data().meter.grant();
+    match store.set_fuel(fuel).and_then(|()| store.fuel_async_yield_interval(Some(limits.fuel_slice))) {
+        Ok(()) => Ok(store),
+        Err(error) => Err((error, store.into_data().session)),
+    }
+}
+
+/// The guest from its making to its return. The outer error is a trap, the inner one the flow's own.
+async fn guest(
+    version: &FlowVersion,
+    store: &mut Store<CallState>,
+    leg: Leg,
+    running: &mut bool,
+) -> wasmtime::Result<Result<(), String>> {
+    let leg = store.data_mut().table.push(leg)?;
+    match version.entry() {
+        Entry::Call(entry) => {
+            let flow = entry.instantiate_async(&mut *store).await?;
+            *running = true;
+            let result = flow.callbox_flow_handler().call_on_call(&mut *store, leg).await?;
+            Ok(result.map_err(|text| outcome::flow_text(&text)))
+        }
+        Entry::Job(_) => Err(wasmtime::Error::msg("a job-flow cannot take a call: route it to a flow of world call-flow")),
+    }
+}
+
+impl RunReport {
+    fn without_instance(outcome: Outcome, started: Instant) -> Self {
+        let report = Self {
+            outcome,
+            fuel_used: 0,
+            memory_bytes: 0,
+            elapsed: started.elapsed(),
+            suppressed_lines: 0,
+            backtrace: None,
+            last_lines: Vec::new(),
+        };
+        report.log();
+        report
+    }
+
+    fn log(&self) {
+        let (outcome, fuel, memory) = (self.outcome.name(), self.fuel_used, self.memory_bytes);
+        if self.outcome.is_return() {
+            tracing::debug!(outcome, fuel, memory, "the flow {}", self.outcome);
+        } else {
+            let backtrace = self.backtrace.as_deref().unwrap_or("none");
+            tracing::warn!(outcome, fuel, memory, backtrace, "the flow {}", self.outcome);
+        }
+    }
+
+    /// Which budget ended, if one did.
+    pub fn out_of_fuel(&self) -> Option<Budget> {
+        match self.outcome {
+            Outcome::OutOfFuel { budget, .. } => Some(budget),
+            _ => None,
+        }
+    }
+}
