@@ -63,6 +63,9 @@ mod call;
 mod digits;
 mod error;
 pub mod events;
+#[cfg(any(test, all(target_arch = "wasm32", feature = "heap")))]
+#[allow(unsafe_code)]
+mod heap;
 mod logging;
 mod options;
 mod registration;

@@ -47,7 +47,9 @@ fn every_example_imports_only_the_contract() {
             );
         }
         assert!(
-            exports.iter().any(|name| name == "callbox:flow/handler@0.1.0#on-call"),
+            exports
+                .iter()
+                .any(|name| name == "callbox:flow/handler@0.1.0#on-call"),
             "{} is not a flow",
             file.display()
         );
