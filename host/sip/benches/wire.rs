@@ -23,9 +23,9 @@ Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY\r\n
 Supported: 100rel, timer, replaces\r\n\
 User-Agent: bench/1.0\r\n\
 Content-Type: application/sdp\r\n\
-Content-Length: 142\r\n\r\n\
+Content-Length: 136\r\n\r\n\
 v=0\r\no=alice 2890844526 2890844526 IN IP4 192.0.2.101\r\ns=-\r\nc=IN IP4 192.0.2.101\r\nt=0 0\r\n\
-m=audio 49172 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n     ";
+m=audio 49172 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n";
 
 fn parse(bytes: &Bytes) -> Message {
     Message::parse(bytes.clone(), Framing::Datagram, &MessageLimits::default()).unwrap()

@@ -87,7 +87,7 @@ impl<'b> MessageBuilder<'b> {
             let value = f.value.get(&request.bytes);
             match f.name {
                 HeaderName::Via => {
-                    b.open(f.name.as_str());
+                    b.open_known(f.name);
                     match top.take() {
                         Some(source) => b.top_via(value, source),
                         None => b.out.extend_from_slice(value),
@@ -98,7 +98,7 @@ impl<'b> MessageBuilder<'b> {
                 HeaderName::RecordRoute if (101..300).contains(&code) => b.echo(f.name, value),
                 HeaderName::Timestamp if code == 100 => b.echo(f.name, value),
                 HeaderName::To => {
-                    b.open(f.name.as_str());
+                    b.open_known(f.name);
                     b.out.extend_from_slice(value);
                     if let Some(tag) = to_tag
                         && !request.to().is_ok_and(|to| to.tag().is_some())
@@ -159,9 +159,11 @@ impl<'b> MessageBuilder<'b> {
                 self.out.extend_from_slice(v);
             }
         }
-        write_to(&mut self.out, format_args!(";received={ip}"));
+        self.out.extend_from_slice(b";received=");
+        write_ip(&mut self.out, ip);
         if asked {
-            write_to(&mut self.out, format_args!(";rport={}", source.port()));
+            self.out.extend_from_slice(b";rport=");
+            write_number(&mut self.out, usize::from(source.port()));
         }
         // `Elements` hands out trimmed parts: what follows the first begins with its comma.
         let lead = value.len() - trim_start(value).len();
@@ -227,11 +229,19 @@ impl<'b> MessageBuilder<'b> {
         Bytes::from(self.out)
     }
 
+    /// Copies a value of a parsed message; nothing is written for [`HeaderName::Other`].
     fn echo(&mut self, name: HeaderName, value: &[u8]) {
-        if self.open(name.as_str()) {
+        if name != HeaderName::Other && name != HeaderName::ContentLength {
+            self.open_known(name);
             self.out.extend_from_slice(value);
             self.close();
         }
+    }
+
+    /// Writes `name: ` for a name that needs no check.
+    fn open_known(&mut self, name: HeaderName) {
+        self.out.extend_from_slice(name.as_str().as_bytes());
+        self.out.extend_from_slice(b": ");
     }
 
     /// Writes `name: `; `false` when the field must not be written.
@@ -267,8 +277,34 @@ fn canonical(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
 }
 
-fn write_number(out: &mut Vec<u8>, n: usize) {
-    write_to(out, format_args!("{n}"));
+/// Decimal digits, without the formatting machinery: every message holds a few numbers.
+fn write_number(out: &mut Vec<u8>, mut n: usize) {
+    let mut digits = [0u8; 20];
+    let mut used = 0;
+    for slot in digits.iter_mut().rev() {
+        // A digit is below 10, so it fits.
+        *slot = b'0' + (n % 10) as u8;
+        n /= 10;
+        used += 1;
+        if n == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(rest(&digits, digits.len() - used));
+}
+
+fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(v4) => {
+            for (i, part) in v4.octets().into_iter().enumerate() {
+                if i > 0 {
+                    out.push(b'.');
+                }
+                write_number(out, usize::from(part));
+            }
+        }
+        IpAddr::V6(v6) => write_to(out, format_args!("{v6}")),
+    }
 }
 
 fn write_to(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
