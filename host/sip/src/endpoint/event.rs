@@ -1,0 +1,154 @@
+//! What the host hears about its calls.
+//!
+//! Plain data. Entry type: [`Event`]. Invariant: each leg gets exactly one [`LegEvent::Ended`], and nothing after it.
+
+use super::address::Path;
+use super::output::TransportFailure;
+use crate::message::Message;
+
+/// One leg: one INVITE and the dialog that came from it. Never reused for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LegId(pub(crate) u64);
+
+impl LegId {
+    /// A number for logs and maps, unique in the life of an endpoint.
+    #[must_use]
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+/// A request that the host sent within a dialog. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub(crate) u64);
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A new call. Nothing was sent yet; the endpoint sends 100 by itself when no answer comes soon.
+    Incoming {
+        /// The new leg.
+        leg: LegId,
+        /// The INVITE.
+        request: Message,
+        /// Where it came from.
+        path: Path,
+    },
+    /// Something happened on a leg.
+    Leg {
+        /// Which.
+        leg: LegId,
+        /// What.
+        event: LegEvent,
+    },
+}
+
+/// What happened on a leg.
+#[derive(Debug)]
+pub enum LegEvent {
+    /// Outbound: a provisional response other than 100.
+    Progress {
+        /// The 101..=199.
+        response: Message,
+    },
+    /// Outbound: the 2xx came. The ACK is sent already unless `needs_answer`.
+    Answered {
+        /// The 2xx.
+        response: Message,
+        /// Our INVITE had no offer, so the 2xx holds one: call [`answer`](super::Endpoint::answer).
+        needs_answer: bool,
+    },
+    /// Inbound: the ACK of our 2xx came.
+    Confirmed {
+        /// The ACK's body, when it has one (the answer to an offer in our 2xx).
+        body: Option<super::Body>,
+    },
+    /// An INFO came and was answered 200.
+    Info {
+        /// The INFO.
+        request: Message,
+    },
+    /// The final response to a request of [`request`](super::Endpoint::request).
+    Response {
+        /// Which request.
+        request: RequestId,
+        /// The response, or why there is none.
+        result: Result<Message, RequestFailure>,
+    },
+    /// The leg is dead. Exactly one, and the last event of the leg.
+    Ended(Ended),
+}
+
+/// Why a request within a dialog has no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestFailure {
+    /// No final response within 64·T1.
+    #[error("no response in time")]
+    Timeout,
+    /// It could not be sent.
+    #[error("not sent: {0}")]
+    Transport(TransportFailure),
+    /// The leg ended first.
+    #[error("the leg ended first")]
+    LegEnded,
+}
+
+/// The end of a leg.
+#[derive(Debug)]
+pub struct Ended {
+    /// Who ended it.
+    pub by: Party,
+    /// The final status, when a final response ended it (sent or received).
+    pub status: Option<(u16, String)>,
+    /// The Reason header of the peer's BYE, CANCEL or response (RFC 3326).
+    pub reason: Option<Reason>,
+    /// How it ended.
+    pub why: EndKind,
+    /// The final response of an outbound call that failed.
+    pub response: Option<Message>,
+}
+
+/// Who ended a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// The endpoint: a time-out or a fault.
+    Local,
+    /// The peer.
+    Remote,
+    /// The host, by a command.
+    Host,
+}
+
+/// How a leg ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndKind {
+    /// A final response 300..=699 to the INVITE, by the peer or by [`reject`](super::Endpoint::reject).
+    Rejected,
+    /// CANCEL, from either side, before the answer.
+    Cancelled,
+    /// BYE.
+    Bye,
+    /// No answer in time.
+    Timeout,
+    /// The ACK of our 2xx never came; BYE was sent.
+    AckMissing,
+    /// The 2xx held an offer that the host did not answer in time; ACK and BYE were sent.
+    AnswerMissing,
+    /// The INVITE could not be sent.
+    Transport(TransportFailure),
+    /// The peer no longer knows the dialog (481 or 408 to a request in it).
+    DialogGone,
+    /// An invariant broke: the endpoint dropped the call to save itself.
+    Internal,
+}
+
+/// A Reason header value (RFC 3326).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// `SIP`, `Q.850`, …
+    pub protocol: Box<str>,
+    /// The cause parameter.
+    pub cause: Option<u16>,
+    /// The text parameter without its quotes.
+    pub text: Option<Box<str>>,
+}

@@ -1,0 +1,462 @@
+//! Being called: the INVITE that opens a leg, our responses, the ACK (RFC 3261 §13.3).
+//!
+//! Does not decide whom to answer; the host does. Entry: [`Endpoint::open_incoming`]. Invariants: one final response; a
+//! 2xx is repeated until its ACK or 64·T1, then BYE.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::{Accepted, LegState, LegTimer};
+use crate::dialog::{Dialog, LocalSequence, RemoteSequence, RouteSet, head_as_callee};
+use crate::endpoint::compose::{ResponseParts, check_body, check_headers, check_phrase};
+use crate::endpoint::servers::NewServer;
+use crate::endpoint::{
+    Body, Destination, EndKind, Ended, Endpoint, EndpointError, Event, Header, LegEvent, LegId, Party, Path,
+    face,
+};
+use crate::message::{HeaderName, Message};
+
+/// Proxies give up on a call without a provisional response after three minutes (RFC 3261 §16.6, timer C).
+const REPEAT_PROGRESS: Duration = Duration::from_secs(60);
+
+/// Methods that we understand, as Allow lists them.
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO";
+
+impl Endpoint {
+    /// A checked INVITE without a To tag: a new leg.
+    pub(crate) fn open_incoming(&mut self, now: Instant, path: &Path, request: Message, key: u128) {
+        let record_route = request.values(HeaderName::RecordRoute);
+        let Ok(routes) = RouteSet::from_record_route(record_route, false, self.config.limits.routes_max)
+        else {
+            return;
+        };
+        let mut lines = Vec::new();
+        for value in request.headers(HeaderName::RecordRoute) {
+            lines.extend_from_slice(b"Record-Route: ");
+            lines.extend_from_slice(value);
+            lines.extend_from_slice(b"\r\n");
+        }
+        let Ok(seq) = request.cseq().map(|cseq| cseq.seq) else {
+            return;
+        };
+        let tag = self.random.token();
+        let remote_tag = request
+            .from()
+            .ok()
+            .and_then(|from| from.tag())
+            .unwrap_or_default();
+        let dialog_key = self
+            .keys
+            .dialog(request.call_id().unwrap_or_default(), &tag, remote_tag);
+        let reply_path = crate::endpoint::reply::path(request.top_via().ok().as_ref(), path);
+        let head = self.reply_head(&request, path, &tag);
+        let target = self.target_of(&request, path);
+        let (destination, alternate) = self.inbound_destination(&routes, &target, path);
+        let dialog = Dialog {
+            key: dialog_key,
+            head: head_as_callee(&request, &tag),
+            target,
+            routes,
+            local_seq: LocalSequence::after(0),
+            remote_seq: RemoteSequence::new(Some(seq)),
+            destination,
+            alternate,
+        };
+        let merged = self.keys.merged(&request, "INVITE");
+        let id = self.open_leg(LegState::Incoming, tag);
+        let server = self.open_server(
+            now,
+            NewServer {
+                key,
+                merged: Some(merged),
+                path: reply_path,
+                head,
+                invite: true,
+                leg: Some(id),
+            },
+        );
+        if let Some(leg) = self.leg_mut(id) {
+            leg.dialog = Some(Box::new(dialog));
+            leg.invite_server = Some(server);
+            leg.record_route = Bytes::from(lines);
+            leg.path = Some(*path);
+        }
+        self.dialog_index.insert(dialog_key, id);
+        self.emit(Event::Incoming {
+            leg: id,
+            request,
+            path: *path,
+        });
+    }
+
+    /// The peer's Contact, or where the message came from when it has none that we can reach.
+    pub(crate) fn target_of(&self, message: &Message, path: &Path) -> Box<[u8]> {
+        match message.contact() {
+            Ok(contact) if is_sip(contact.uri_raw) => contact.uri_raw.into(),
+            _ => {
+                let mut uri = format!("sip:{}", path.remote);
+                if let Some(transport) = path.protocol.uri_param() {
+                    uri.push_str(";transport=");
+                    uri.push_str(transport);
+                }
+                uri.into_bytes().into()
+            }
+        }
+    }
+
+    /// Where requests on an inbound leg go. A stream that the caller opened is used again: it may be the only way
+    /// through its NAT, and its Contact often names a port on which nobody listens.
+    pub(crate) fn inbound_destination(
+        &self,
+        routes: &RouteSet,
+        target: &[u8],
+        path: &Path,
+    ) -> (Destination, Option<Destination>) {
+        let direct = self
+            .destination_of(routes.next_hop(target), Some(path))
+            .unwrap_or(Destination::Path(*path));
+        if path.connection.is_some() && routes.is_empty() {
+            (Destination::Path(*path), Some(direct))
+        } else {
+            (direct, None)
+        }
+    }
+
+    /// Sends a provisional response 101..=199 to an inbound call.
+    ///
+    /// # Errors
+    /// [`EndpointError::WrongState`] after the final response, [`EndpointError::Invalid`] for another code or headers
+    /// that cannot be sent.
+    pub fn progress(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        code: u16,
+        reason: Option<&str>,
+        headers: &[Header],
+        body: Option<Body>,
+    ) -> Result<(), EndpointError> {
+        if !(101..=199).contains(&code) {
+            return Err(EndpointError::Invalid(format!(
+                "{code} is not a provisional response from 101 to 199"
+            )));
+        }
+        let server = self.open_invite_of(leg, headers, reason, body.as_ref(), false)?;
+        let lines = self.dialog_lines(leg, false);
+        let parts = ResponseParts {
+            code,
+            reason,
+            head: &[],
+            lines: &lines,
+            headers,
+            body: body.as_ref(),
+        };
+        self.respond(now, server, parts);
+        self.keep_sdp(leg, body);
+        self.set_leg_timer(now, leg, LegTimer::RepeatProgress, REPEAT_PROGRESS);
+        Ok(())
+    }
+
+    /// Inbound: sends 200, repeated until the ACK. Outbound, after [`LegEvent::Answered`] with `needs_answer`: sends the
+    /// ACK with this body.
+    ///
+    /// # Errors
+    /// [`EndpointError::WrongState`] when there is nothing to answer, [`EndpointError::Invalid`] for headers or a body
+    /// that cannot be sent.
+    pub fn answer(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        headers: &[Header],
+        body: Option<Body>,
+    ) -> Result<(), EndpointError> {
+        if self.host_leg(leg)?.state == LegState::AwaitingAnswer {
+            return self.answer_in_ack(now, leg, headers, body);
+        }
+        let server = self.open_invite_of(leg, headers, None, body.as_ref(), false)?;
+        let lines = self.dialog_lines(leg, true);
+        let to = match self.servers.get(server as usize) {
+            Some(transaction) => Destination::Path(*transaction.path()),
+            None => return Err(EndpointError::NoSuchLeg),
+        };
+        let parts = ResponseParts {
+            code: 200,
+            reason: None,
+            head: &[],
+            lines: &lines,
+            headers,
+            body: body.as_ref(),
+        };
+        let Some(response) = self.respond(now, server, parts) else {
+            return Err(EndpointError::NoSuchLeg);
+        };
+        self.stop_leg_timer(leg, LegTimer::RepeatProgress);
+        self.keep_sdp(leg, body);
+        if let Some(leg) = self.leg_mut(leg) {
+            leg.state = LegState::Accepting;
+            leg.invite_server = None;
+            leg.record_route = Bytes::new();
+        }
+        let seq = self
+            .leg(leg)
+            .and_then(|leg| leg.dialog.as_ref())
+            .and_then(|d| d.remote_seq.last())
+            .unwrap_or(0);
+        self.await_ack(now, leg, seq, response, to);
+        Ok(())
+    }
+
+    /// Refuses an inbound call with 300..=699. Contact headers are allowed in a 3xx.
+    ///
+    /// # Errors
+    /// [`EndpointError::WrongState`] after the final response, [`EndpointError::Invalid`] for another code or headers
+    /// that cannot be sent.
+    pub fn reject(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        code: u16,
+        reason: Option<&str>,
+        headers: &[Header],
+    ) -> Result<(), EndpointError> {
+        if !(300..=699).contains(&code) {
+            return Err(EndpointError::Invalid(format!(
+                "{code} is not a final response from 300 to 699"
+            )));
+        }
+        let server = self.open_invite_of(leg, headers, reason, None, code < 400)?;
+        let lines = self.server_lines();
+        self.respond(
+            now,
+            server,
+            ResponseParts {
+                code,
+                reason,
+                head: &[],
+                lines: &lines,
+                headers,
+                body: None,
+            },
+        );
+        let phrase = reason.unwrap_or(crate::message::reason_phrase(code)).to_owned();
+        self.end_leg(
+            leg,
+            Ended {
+                by: Party::Host,
+                status: Some((code, phrase)),
+                reason: None,
+                why: EndKind::Rejected,
+                response: None,
+            },
+        );
+        self.close_leg(leg);
+        Ok(())
+    }
+
+    /// Checks that an inbound leg still waits for its final response and that what the host gives can be sent.
+    fn open_invite_of(
+        &mut self,
+        leg: LegId,
+        headers: &[Header],
+        reason: Option<&str>,
+        body: Option<&Body>,
+        redirect: bool,
+    ) -> Result<u32, EndpointError> {
+        let limits = &self.config.limits;
+        check_headers(headers, redirect, limits.message.max_value)?;
+        check_phrase(reason)?;
+        check_body(body, limits.body_max)?;
+        let leg = self.host_leg(leg)?;
+        leg.invite_server.ok_or(EndpointError::WrongState(
+            "the call is not an unanswered inbound one",
+        ))
+    }
+
+    /// Record-Route, Contact and, in a final response, what we understand.
+    fn dialog_lines(&self, leg: LegId, is_final: bool) -> Vec<u8> {
+        let mut lines = Vec::with_capacity(256);
+        if let Some(leg) = self.leg(leg) {
+            lines.extend_from_slice(&leg.record_route);
+            self.write_contact_line(leg, &mut lines);
+        }
+        if is_final {
+            lines.extend_from_slice(b"Allow: ");
+            lines.extend_from_slice(ALLOW.as_bytes());
+            lines.extend_from_slice(b"\r\n");
+        }
+        lines.extend_from_slice(&self.server_line);
+        lines
+    }
+
+    /// `Contact: <sip:…>` as the leg's peer must see us.
+    pub(crate) fn write_contact_line(&self, leg: &super::Leg, out: &mut Vec<u8>) {
+        let (face_index, local, protocol) = match (&leg.path, &leg.dialog) {
+            (Some(path), _) => (
+                self.faces.toward(&Destination::Path(*path)),
+                Some(path.local),
+                path.protocol,
+            ),
+            (None, Some(dialog)) => (
+                self.faces.toward(&dialog.destination),
+                None,
+                dialog.destination.protocol(),
+            ),
+            (None, None) => (Some(0), None, crate::endpoint::Protocol::Udp),
+        };
+        let face = face_index.and_then(|index| self.faces.get(index));
+        out.extend_from_slice(b"Contact: ");
+        face::write_contact(out, leg.contact_user.as_deref(), face, local, protocol);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    pub(crate) fn server_lines(&self) -> Vec<u8> {
+        self.server_line.to_vec()
+    }
+
+    /// Remembers the session description that we sent, for refreshes that the peer asks for.
+    pub(crate) fn keep_sdp(&mut self, leg: LegId, body: Option<Body>) {
+        let Some(body) = body.filter(|body| is_sdp(&body.content_type)) else {
+            return;
+        };
+        if let Some(leg) = self.leg_mut(leg) {
+            // Copied: the host's octets may be a small part of something large.
+            leg.local_sdp = Some(Body {
+                data: Bytes::copy_from_slice(&body.data),
+                content_type: body.content_type,
+            });
+        }
+    }
+
+    /// A 2xx of ours was sent: repeat it until the ACK.
+    pub(crate) fn await_ack(&mut self, now: Instant, id: LegId, seq: u32, response: Bytes, to: Destination) {
+        let interval = self.config.timing.t1;
+        let deadline = self.config.timing.sixty_four_t1();
+        if let Some(leg) = self.leg_mut(id) {
+            leg.accepted = Some(Box::new(Accepted {
+                seq,
+                response,
+                to,
+                interval,
+            }));
+        }
+        self.set_leg_timer(now, id, LegTimer::Repeat2xx, interval);
+        self.set_leg_timer(now, id, LegTimer::AckDeadline, deadline);
+    }
+
+    pub(crate) fn repeat_2xx(&mut self, now: Instant, id: LegId) {
+        let timing = self.config.timing;
+        let Some(accepted) = self.leg_mut(id).and_then(|leg| leg.accepted.as_mut()) else {
+            return;
+        };
+        accepted.interval = timing.doubled_to_t2(accepted.interval);
+        let (to, payload, interval) = (accepted.to.clone(), accepted.response.clone(), accepted.interval);
+        self.stats.retransmitted += 1;
+        self.transmit(crate::endpoint::Transmit {
+            to,
+            payload,
+            token: None,
+        });
+        self.set_leg_timer(now, id, LegTimer::Repeat2xx, interval);
+    }
+
+    pub(crate) fn repeat_progress(&mut self, now: Instant, id: LegId) {
+        let Some(server) = self.leg(id).and_then(|leg| leg.invite_server) else {
+            return;
+        };
+        self.server_resend(server);
+        self.set_leg_timer(now, id, LegTimer::RepeatProgress, REPEAT_PROGRESS);
+    }
+
+    /// An ACK for a 2xx, by its dialog.
+    pub(crate) fn ack_for_leg(&mut self, now: Instant, id: LegId, ack: &Message) {
+        let seq = ack.cseq().map(|cseq| cseq.seq).unwrap_or(0);
+        let Some(leg) = self.leg_mut(id) else { return };
+        if leg.accepted.as_ref().is_none_or(|accepted| accepted.seq != seq) {
+            self.stats.strays += 1;
+            return;
+        }
+        leg.accepted = None;
+        let first = leg.state == LegState::Accepting;
+        let bye_due = leg.bye_due.take();
+        if first {
+            leg.state = LegState::Confirmed;
+        }
+        self.stop_leg_timer(id, LegTimer::Repeat2xx);
+        self.stop_leg_timer(id, LegTimer::AckDeadline);
+        if first {
+            self.leg_event(id, LegEvent::Confirmed { body: body_of(ack) });
+        }
+        if let Some(reason) = bye_due {
+            self.send_bye(now, id, &reason);
+        }
+    }
+
+    pub(crate) fn ack_missing(&mut self, now: Instant, id: LegId) {
+        self.stop_leg_timer(id, LegTimer::Repeat2xx);
+        let Some(leg) = self.leg_mut(id) else { return };
+        leg.accepted = None;
+        let reason = leg
+            .bye_due
+            .take()
+            .unwrap_or_else(|| b"Reason: SIP;cause=408;text=\"ACK missing\"\r\n"[..].into());
+        self.end_leg(
+            id,
+            Ended {
+                by: Party::Local,
+                status: None,
+                reason: None,
+                why: EndKind::AckMissing,
+                response: None,
+            },
+        );
+        self.send_bye(now, id, &reason);
+    }
+
+    /// A CANCEL whose INVITE has no final response yet (RFC 3261 §9.2).
+    pub(crate) fn cancelled_by_peer(&mut self, now: Instant, server: u32, cancel: &Message) {
+        let Some(id) = self
+            .servers
+            .get(server as usize)
+            .and_then(|transaction| transaction.leg)
+        else {
+            return;
+        };
+        let reason = super::closing::reason_of(cancel);
+        let lines = self.server_lines();
+        self.respond_plain(now, server, 487, &lines);
+        let status = Some((487, crate::message::reason_phrase(487).to_owned()));
+        self.end_leg(
+            id,
+            Ended {
+                by: Party::Remote,
+                status,
+                reason,
+                why: EndKind::Cancelled,
+                response: None,
+            },
+        );
+        self.close_leg(id);
+    }
+}
+
+/// The body of a message as the host gets it; copied, so that the message can go.
+pub(crate) fn body_of(message: &Message) -> Option<Body> {
+    let data = message.body();
+    if data.is_empty() {
+        return None;
+    }
+    let content_type = String::from_utf8_lossy(message.header(HeaderName::ContentType).unwrap_or_default());
+    Some(Body {
+        content_type: content_type.into(),
+        data: Bytes::copy_from_slice(data),
+    })
+}
+
+pub(crate) fn is_sdp(content_type: &str) -> bool {
+    crate::message::Value::parse(content_type.as_bytes()).is("application/sdp")
+}
+
+fn is_sip(uri: &[u8]) -> bool {
+    matches!(crate::message::Uri::parse(uri), Ok(crate::message::Uri::Sip(_)))
+}
