@@ -19,7 +19,7 @@ const CODE_MAX_BYTES: u64 = 512 << 20;
 
 /// The directory of compiled code.
 #[derive(Debug, Clone)]
-pub struct Cache {
+pub(super) struct Cache {
     dir: PathBuf,
 }
 
@@ -73,7 +73,10 @@ pub(super) struct Key {
 
 impl Key {
     pub(super) fn new(content: &[u8], code_hash: u64) -> Self {
-        Self { content: hex(&Sha256::digest(content)), code_hash }
+        Self {
+            content: hex(&Sha256::digest(content)),
+            code_hash,
+        }
     }
 
     /// SHA-256 of the flow's file, in hexadecimal.
@@ -88,8 +91,11 @@ impl Key {
 
 impl Cache {
     /// Opens or makes the directory, and removes what dead children left behind.
-    pub fn open(dir: &Path) -> Result<Self, CacheError> {
-        let fail = |source| CacheError::Dir { dir: dir.to_owned(), source };
+    pub(super) fn open(dir: &Path) -> Result<Self, CacheError> {
+        let fail = |source| CacheError::Dir {
+            dir: dir.to_owned(),
+            source,
+        };
         if let Some(parent) = dir.parent() {
             fs::create_dir_all(parent).map_err(fail)?;
         }
@@ -98,7 +104,10 @@ impl Cache {
             _ => {}
         }
         let meta = fs::symlink_metadata(dir).map_err(fail)?;
-        let not_private = |why| CacheError::NotPrivate { dir: dir.to_owned(), why };
+        let not_private = |why| CacheError::NotPrivate {
+            dir: dir.to_owned(),
+            why,
+        };
         if !meta.is_dir() {
             return Err(not_private("it is not a directory".to_owned()));
         }
@@ -153,10 +162,17 @@ impl Cache {
         let old = std::time::Duration::from_secs(3_600);
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let stale = entry.file_name().to_string_lossy().starts_with(SCRATCH)
-                && entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|time| time.elapsed().is_ok_and(|age| age > old));
+                && entry
+                    .metadata()
+                    .and_then(|meta| meta.modified())
+                    .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > old));
             if stale {
                 let path = entry.path();
-                let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+                let _ = if path.is_dir() {
+                    fs::remove_dir_all(path)
+                } else {
+                    fs::remove_file(path)
+                };
             }
         }
     }
@@ -200,10 +216,12 @@ fn is_ours(meta: &fs::Metadata) -> Result<(), String> {
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 #[cfg(test)]

@@ -8,11 +8,11 @@
 use std::fmt;
 
 /// Memory maps of one running call, measured.
-pub const MAPS_PER_CALL: u64 = 6;
+const MAPS_PER_CALL: u64 = 6;
 /// Maps of everything else: the binary, its libraries, thread stacks, the heap, compiled flows.
-pub const MAPS_BESIDE_CALLS: u64 = 5_000;
+const MAPS_BESIDE_CALLS: u64 = 5_000;
 /// Fewer calls than this are not worth starting for: something is wrong with the machine.
-pub const CALLS_WORTH_STARTING: u64 = 100;
+const CALLS_WORTH_STARTING: u64 = 100;
 /// What x86-64 and AArch64 leave to a process, less room for everything else.
 const ADDRESS_SPACE: u64 = 110 << 40;
 
@@ -56,9 +56,15 @@ impl Capacity {
 
     /// The same for a given `vm.max_map_count`; `None` on systems without that limit.
     pub fn plan(asked: u64, max_map_count: Option<u64>, reserve: u64) -> Result<Self, Shortage> {
-        let mut capacity = Capacity { calls: asked, shortage: None };
+        let mut capacity = Capacity {
+            calls: asked,
+            shortage: None,
+        };
         if let Some(maps) = max_map_count {
-            capacity.cut_to(maps.saturating_sub(MAPS_BESIDE_CALLS) / MAPS_PER_CALL, Cause::MemoryMaps(maps));
+            capacity.cut_to(
+                maps.saturating_sub(MAPS_BESIDE_CALLS) / MAPS_PER_CALL,
+                Cause::MemoryMaps(maps),
+            );
         }
         capacity.cut_to(ADDRESS_SPACE / reserve.max(1), Cause::AddressSpace);
         match capacity.shortage {
@@ -78,7 +84,11 @@ impl Capacity {
 
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "calls_max is {}, but only {} calls fit: ", self.asked, self.fits)?;
+        write!(
+            f,
+            "calls_max is {}, but only {} calls fit: ",
+            self.asked, self.fits
+        )?;
         match self.cause {
             Cause::MemoryMaps(maps) => write!(
                 f,
@@ -86,7 +96,11 @@ impl fmt::Display for Shortage {
                 self.asked * MAPS_PER_CALL + MAPS_BESIDE_CALLS
             ),
             Cause::AddressSpace => {
-                write!(f, "a process has no more address space. Run several hosts, or set calls_max = {}", self.fits)
+                write!(
+                    f,
+                    "a process has no more address space. Run several hosts, or set calls_max = {}",
+                    self.fits
+                )
             }
         }
     }
@@ -103,7 +117,13 @@ mod tests {
 
     #[test]
     fn the_usual_machine_holds_the_default_number_of_calls() {
-        assert_eq!(Capacity::plan(5_000, Some(65_530), CALL).unwrap(), Capacity { calls: 5_000, shortage: None });
+        assert_eq!(
+            Capacity::plan(5_000, Some(65_530), CALL).unwrap(),
+            Capacity {
+                calls: 5_000,
+                shortage: None
+            }
+        );
     }
 
     #[test]
@@ -120,7 +140,11 @@ mod tests {
     fn a_machine_without_room_is_refused() {
         let shortage = Capacity::plan(5_000, Some(5_500), CALL).unwrap_err();
         assert_eq!(shortage.fits, 83);
-        assert_eq!(Capacity::plan(50, Some(5_500), CALL).unwrap().calls, 50, "unless so few were asked for");
+        assert_eq!(
+            Capacity::plan(50, Some(5_500), CALL).unwrap().calls,
+            50,
+            "unless so few were asked for"
+        );
     }
 
     #[test]

@@ -34,13 +34,19 @@ pub enum CompileError {
     #[error("{0}")]
     Refused(String),
     /// It took too much CPU time.
-    #[error("compiling took more than {0} s of CPU: split very large functions, or raise limits.plugin.compile_cpu_s")]
+    #[error(
+        "compiling took more than {0} s of CPU: split very large functions, or raise limits.plugin.compile_cpu_s"
+    )]
     TooSlow(u64),
     /// It took too long by the clock.
-    #[error("compiling took longer than {0} ms: is the machine overloaded? Or raise limits.plugin.compile_wall_ms")]
+    #[error(
+        "compiling took longer than {0} ms: is the machine overloaded? Or raise limits.plugin.compile_wall_ms"
+    )]
     TooLong(u64),
     /// It took too much memory.
-    #[error("compiling needed more than {0} bytes: split very large functions, or raise limits.plugin.compile_memory_bytes")]
+    #[error(
+        "compiling needed more than {0} bytes: split very large functions, or raise limits.plugin.compile_memory_bytes"
+    )]
     TooLarge(u64),
     /// The compiler crashed: a bug in it, or an attack on it.
     #[error("the compiler crashed ({how}); the file is not loaded. Its last words: {words}")]
@@ -69,18 +75,32 @@ pub(super) struct Compiler {
 
 impl Compiler {
     pub(super) fn new(program: PathBuf, limits: &PluginLimits) -> Self {
-        Self { program, children: Arc::new(Semaphore::new(limits.compiles_max)) }
+        Self {
+            program,
+            children: Arc::new(Semaphore::new(limits.compiles_max)),
+        }
     }
 
     /// Compiles `input` to `output`.
-    pub(super) async fn compile(&self, input: &Path, output: &Path, limits: &PluginLimits) -> Result<(), CompileError> {
-        let fail = |source| CompileError::Child { program: self.program.clone(), source };
+    pub(super) async fn compile(
+        &self,
+        input: &Path,
+        output: &Path,
+        limits: &PluginLimits,
+    ) -> Result<(), CompileError> {
+        let fail = |source| CompileError::Child {
+            program: self.program.clone(),
+            source,
+        };
         let closed = |_| fail(io::Error::other("the compiler is shut down"));
         let _permit = self.children.acquire().await.map_err(closed)?;
         let mut child = tokio::process::Command::new(&self.program)
             .arg("compile")
             .args([input, output])
-            .args([limits.compile_cpu_s.to_string(), limits.compile_memory_bytes.to_string()])
+            .args([
+                limits.compile_cpu_s.to_string(),
+                limits.compile_memory_bytes.to_string(),
+            ])
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -92,7 +112,10 @@ impl Compiler {
         let work = async {
             let mut reason = Vec::new();
             if let Some(mut stderr) = stderr {
-                (&mut stderr).take(REASON_MAX_BYTES).read_to_end(&mut reason).await?;
+                (&mut stderr)
+                    .take(REASON_MAX_BYTES)
+                    .read_to_end(&mut reason)
+                    .await?;
                 // A child that says more must not block on a full pipe.
                 tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await?;
             }
@@ -114,7 +137,13 @@ fn judge(status: ExitStatus, reason: &[u8], limits: &PluginLimits) -> Result<(),
     let words: String = String::from_utf8_lossy(reason)
         .trim()
         .chars()
-        .map(|character| if character.is_control() && character != '\n' { ' ' } else { character })
+        .map(|character| {
+            if character.is_control() && character != '\n' {
+                ' '
+            } else {
+                character
+            }
+        })
         .collect();
     if status.success() {
         return Ok(());
@@ -130,7 +159,10 @@ fn judge(status: ExitStatus, reason: &[u8], limits: &PluginLimits) -> Result<(),
     if words.contains("memory allocation of") || words.contains("out of memory") {
         return Err(CompileError::TooLarge(limits.compile_memory_bytes));
     }
-    Err(CompileError::Crashed { how: status.to_string(), words })
+    Err(CompileError::Crashed {
+        how: status.to_string(),
+        words,
+    })
 }
 
 /// Exit status of a child that refuses a file.
@@ -150,15 +182,23 @@ pub fn compile_child_main(arguments: impl IntoIterator<Item = OsString>) -> Exit
 
 fn child(arguments: Vec<OsString>) -> Result<(), String> {
     let [input, output, cpu, memory] = arguments.as_slice() else {
-        return Err("usage: callbox compile INPUT OUTPUT CPU_SECONDS MEMORY_BYTES (the host runs this itself)".to_owned());
+        return Err(
+            "usage: callbox compile INPUT OUTPUT CPU_SECONDS MEMORY_BYTES (the host runs this itself)"
+                .to_owned(),
+        );
     };
     let number = |text: &OsString| {
-        text.to_str().and_then(|text| text.parse::<u64>().ok()).ok_or_else(|| format!("not a number: {}", text.display()))
+        text.to_str()
+            .and_then(|text| text.parse::<u64>().ok())
+            .ok_or_else(|| format!("not a number: {}", text.display()))
     };
-    limit_this_process(number(cpu)?, number(memory)?).map_err(|error| format!("the child cannot limit itself: {error}"))?;
+    limit_this_process(number(cpu)?, number(memory)?)
+        .map_err(|error| format!("the child cannot limit itself: {error}"))?;
     let mut bytes = Vec::new();
     let open = std::fs::File::open(input).map_err(|error| format!("{}: {error}", input.display()))?;
-    open.take(1 << 30).read_to_end(&mut bytes).map_err(|error| format!("{}: {error}", input.display()))?;
+    open.take(1 << 30)
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("{}: {error}", input.display()))?;
     let component = source::encode(bytes)?;
     let engine = wasmtime::Engine::new(&engine::codegen()).map_err(|error| outcome::text_of(&error))?;
     let code = engine
@@ -175,7 +215,13 @@ fn child(arguments: Vec<OsString>) -> Result<(), String> {
 
 fn limit_this_process(cpu_s: u64, memory: u64) -> io::Result<()> {
     let limit = |resource, soft, hard| {
-        rustix::process::setrlimit(resource, Rlimit { current: Some(soft), maximum: Some(hard) })
+        rustix::process::setrlimit(
+            resource,
+            Rlimit {
+                current: Some(soft),
+                maximum: Some(hard),
+            },
+        )
     };
     limit(Resource::Cpu, cpu_s, cpu_s + 1)?;
     limit(Resource::As, memory, memory)?;
@@ -192,17 +238,39 @@ mod tests {
     use super::*;
 
     fn error(raw: i32, words: &str) -> CompileError {
-        judge(ExitStatus::from_raw(raw), words.as_bytes(), &PluginLimits::default()).unwrap_err()
+        judge(
+            ExitStatus::from_raw(raw),
+            words.as_bytes(),
+            &PluginLimits::default(),
+        )
+        .unwrap_err()
     }
 
     #[test]
     fn how_a_child_ended_is_understood() {
         judge(ExitStatus::from_raw(0), b"a warning", &PluginLimits::default()).unwrap();
-        assert!(matches!(error(REFUSED << 8, "bad\x1b magic"), CompileError::Refused(text) if text == "bad  magic"));
-        assert!(matches!(error(Signal::XCPU.as_raw(), ""), CompileError::TooSlow(30)));
-        assert!(matches!(error(Signal::KILL.as_raw(), ""), CompileError::TooSlow(30)));
-        assert!(matches!(error(Signal::ABORT.as_raw(), "memory allocation of 9 bytes failed"), CompileError::TooLarge(_)));
-        assert!(matches!(error(Signal::SEGV.as_raw(), ""), CompileError::Crashed { .. }));
-        assert!(matches!(error(101 << 8, "panicked at"), CompileError::Crashed { .. }));
+        assert!(
+            matches!(error(REFUSED << 8, "bad\x1b magic"), CompileError::Refused(text) if text == "bad  magic")
+        );
+        assert!(matches!(
+            error(Signal::XCPU.as_raw(), ""),
+            CompileError::TooSlow(30)
+        ));
+        assert!(matches!(
+            error(Signal::KILL.as_raw(), ""),
+            CompileError::TooSlow(30)
+        ));
+        assert!(matches!(
+            error(Signal::ABORT.as_raw(), "memory allocation of 9 bytes failed"),
+            CompileError::TooLarge(_)
+        ));
+        assert!(matches!(
+            error(Signal::SEGV.as_raw(), ""),
+            CompileError::Crashed { .. }
+        ));
+        assert!(matches!(
+            error(101 << 8, "panicked at"),
+            CompileError::Crashed { .. }
+        ));
     }
 }

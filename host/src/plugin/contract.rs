@@ -11,9 +11,23 @@ use wasmtime::component::Component;
 pub(super) const PACKAGE: &str = "callbox:flow";
 const VERSION: (u64, u64) = (0, 1);
 /// Interfaces of the package that are linked.
-const INTERFACES: [&str; 6] = ["types", "sipcall", "registration", "subscription", "events", "session"];
+const INTERFACES: [&str; 6] = [
+    "types",
+    "sipcall",
+    "registration",
+    "subscription",
+    "events",
+    "session",
+];
 /// Packages of WASI 0.2 that are linked, with nothing in them but clocks and random numbers.
-const WASI: [&str; 6] = ["wasi:io", "wasi:clocks", "wasi:random", "wasi:cli", "wasi:filesystem", "wasi:sockets"];
+const WASI: [&str; 6] = [
+    "wasi:io",
+    "wasi:clocks",
+    "wasi:random",
+    "wasi:cli",
+    "wasi:filesystem",
+    "wasi:sockets",
+];
 
 /// Which world of the package a component implements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,7 +72,9 @@ pub enum WrongWorld {
     )]
     Neither(String),
     /// Made for another version of the contract.
-    #[error("the component exports `{0}`, but this host speaks version 0.1 of callbox:flow: build it against this host's wit/")]
+    #[error(
+        "the component exports `{0}`, but this host speaks version 0.1 of callbox:flow: build it against this host's wit/"
+    )]
     Version(String),
     /// A program with a `main`.
     #[error(
@@ -72,24 +88,37 @@ impl World {
     /// The world that a component implements, from the names of its exports.
     pub(super) fn of(component: &Component) -> Result<Self, WrongWorld> {
         let ty = component.component_type();
-        let names: Vec<String> = ty.exports(component.engine()).map(|(name, _)| name.to_owned()).collect();
+        let names: Vec<String> = ty
+            .exports(component.engine())
+            .map(|(name, _)| name.to_owned())
+            .collect();
         Self::of_exports(&names)
     }
 
     fn of_exports(names: &[String]) -> Result<Self, WrongWorld> {
         for name in names {
-            let Some(interface) = Name::parse(name).filter(|name| name.package == PACKAGE) else { continue };
+            let Some(interface) = Name::parse(name).filter(|name| name.package == PACKAGE) else {
+                continue;
+            };
             let world = match interface.interface {
                 "handler" => World::CallFlow,
                 "job" => World::JobFlow,
                 _ => continue,
             };
-            return if interface.is_compatible(VERSION) { Ok(world) } else { Err(WrongWorld::Version(name.clone())) };
+            return if interface.is_compatible(VERSION) {
+                Ok(world)
+            } else {
+                Err(WrongWorld::Version(name.clone()))
+            };
         }
         if names.iter().any(|name| name.starts_with("wasi:cli/run@")) {
             return Err(WrongWorld::Command);
         }
-        if names.is_empty() { Err(WrongWorld::Empty) } else { Err(WrongWorld::Neither(list(names))) }
+        if names.is_empty() {
+            Err(WrongWorld::Empty)
+        } else {
+            Err(WrongWorld::Neither(list(names)))
+        }
     }
 }
 
@@ -97,7 +126,10 @@ impl World {
 pub(super) fn imports(component: &Component) -> Vec<Import> {
     let ty = component.component_type();
     ty.imports(component.engine())
-        .map(|(name, _)| Import { name: name.to_owned(), refused: refusal(name) })
+        .map(|(name, _)| Import {
+            name: name.to_owned(),
+            refused: refusal(name),
+        })
         .collect()
 }
 
@@ -115,7 +147,11 @@ fn refusal(name: &str) -> Option<&'static str> {
         };
     }
     if WASI.contains(&import.package) {
-        return if import.is_compatible((0, 2)) { None } else { Some("another version: this host has WASI 0.2") };
+        return if import.is_compatible((0, 2)) {
+            None
+        } else {
+            Some("another version: this host has WASI 0.2")
+        };
     }
     match import.package {
         "wasi:http" => Some("not granted: flows have no HTTP"),
@@ -142,7 +178,11 @@ impl<'a> Name<'a> {
             let mut parts = version.split(['.', '-', '+']);
             Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
         });
-        Some(Self { package, interface, version })
+        Some(Self {
+            package,
+            interface,
+            version,
+        })
     }
 
     /// Versions below 1.0 are compatible when major and minor agree.
@@ -153,7 +193,11 @@ impl<'a> Name<'a> {
 
 /// Names for a sentence; at most eight, because a hostile component may have thousands.
 fn list(names: &[String]) -> String {
-    let mut text: Vec<String> = names.iter().take(8).map(|name| format!("`{}`", name.escape_debug())).collect();
+    let mut text: Vec<String> = names
+        .iter()
+        .take(8)
+        .map(|name| format!("`{}`", name.escape_debug()))
+        .collect();
     if names.len() > 8 {
         text.push(format!("{} more", names.len() - 8));
     }
@@ -171,12 +215,21 @@ mod tests {
 
     #[test]
     fn exports_make_the_world() {
-        assert_eq!(world(&["memory", "callbox:flow/handler@0.1.0"]), Ok(World::CallFlow));
+        assert_eq!(
+            world(&["memory", "callbox:flow/handler@0.1.0"]),
+            Ok(World::CallFlow)
+        );
         assert_eq!(world(&["callbox:flow/job@0.1.7"]), Ok(World::JobFlow));
         assert_eq!(world(&[]), Err(WrongWorld::Empty));
         assert_eq!(world(&["wasi:cli/run@0.2.6"]), Err(WrongWorld::Command));
-        assert!(matches!(world(&["callbox:flow/handler@0.2.0"]), Err(WrongWorld::Version(_))));
-        assert!(matches!(world(&["callbox:flow/handler"]), Err(WrongWorld::Version(_))));
+        assert!(matches!(
+            world(&["callbox:flow/handler@0.2.0"]),
+            Err(WrongWorld::Version(_))
+        ));
+        assert!(matches!(
+            world(&["callbox:flow/handler"]),
+            Err(WrongWorld::Version(_))
+        ));
         let many: Vec<String> = (0..1_000).map(|n| format!("export-{n}")).collect();
         let text = World::of_exports(&many).unwrap_err().to_string();
         assert!(text.contains("992 more") && text.len() < 400, "{text}");
@@ -184,7 +237,11 @@ mod tests {
 
     #[test]
     fn imports_are_granted_or_refused_with_a_reason() {
-        for granted in ["callbox:flow/session@0.1.0", "callbox:flow/sipcall@0.1.9", "wasi:clocks/wall-clock@0.2.3"] {
+        for granted in [
+            "callbox:flow/session@0.1.0",
+            "callbox:flow/sipcall@0.1.9",
+            "wasi:clocks/wall-clock@0.2.3",
+        ] {
             assert_eq!(refusal(granted), None, "{granted}");
         }
         for (name, reason) in [

@@ -28,8 +28,9 @@ pub(super) const TABLES_PER_CALL: u32 = 4;
 const CORE_INSTANCES_PER_CALL: u32 = 40;
 /// The largest table of one flow, in elements; a large Go flow needs 20 000.
 pub(super) const TABLE_ELEMENTS: usize = 32_768;
-/// Stack that host functions have left when a guest has used all of its own: parsing and logging need little.
-const HOST_STACK: usize = 256 << 10;
+/// Stack that host functions have left when a guest has used all of its own. An overflow there aborts the process, and
+/// what is never touched costs nothing: so more than parsing, patterns and logging need.
+const HOST_STACK: usize = 512 << 10;
 /// Frames of a trap's backtrace: enough to find the line, not enough to fill a log by recursion.
 const BACKTRACE_FRAMES: usize = 16;
 
@@ -40,7 +41,9 @@ pub enum EngineError {
     #[error(transparent)]
     NoRoom(#[from] Shortage),
     /// The WebAssembly engine refused its configuration or its memory.
-    #[error("the WebAssembly engine does not start: {0:#}; lower calls_max or give the process more address space")]
+    #[error(
+        "the WebAssembly engine does not start: {0:#}; lower calls_max or give the process more address space"
+    )]
     Start(wasmtime::Error),
 }
 
@@ -78,7 +81,15 @@ impl Engine {
         let engine = wasmtime::Engine::new(&config).map_err(EngineError::Start)?;
         let linker = host_api::linker(&engine).map_err(EngineError::Start)?;
         let code_hash = code_hash(&engine);
-        Ok(Self { shared: Arc::new(Shared { engine, linker, limits: limits.clone(), capacity, code_hash }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                engine,
+                linker,
+                limits: limits.clone(),
+                capacity,
+                code_hash,
+            }),
+        })
     }
 
     /// Calls at once that the pool holds; at most the `calls_max` it was made with.
@@ -165,7 +176,10 @@ fn pool(limits: &PluginLimits, calls: u32) -> PoolingAllocationConfig {
 }
 
 /// Bytes of each stack, memory and table that stay resident between two calls.
-const STACK_KEPT: usize = 16 << 10;
+///
+/// Measured with a small Rust flow: 30 µs a call like this, 59 µs with nothing kept. The price is that a wave of calls
+/// leaves 38 KiB for each slot it used, which the next calls reuse.
+const STACK_KEPT: usize = 8 << 10;
 const MEMORY_KEPT: usize = 64 << 10;
 const TABLE_KEPT: usize = 4 << 10;
 /// Pages of so many finished calls go back to the kernel at once: one interruption of the other cores, not eight.

@@ -80,7 +80,10 @@ impl FlowLog {
     /// Tells how much was dropped, if anything was; for the end of the call. Returns the number of lines.
     pub(super) fn close(&self) -> u64 {
         let mut lines = self.lock();
-        let (dropped, bytes) = (std::mem::take(&mut lines.dropped_lines), std::mem::take(&mut lines.dropped_bytes));
+        let (dropped, bytes) = (
+            std::mem::take(&mut lines.dropped_lines),
+            std::mem::take(&mut lines.dropped_bytes),
+        );
         drop(lines);
         if dropped > 0 {
             tracing::warn!(target: "flow", dropped, bytes, "suppressed {dropped} lines of this flow's log (limits.plugin.log_max_bytes)");
@@ -153,7 +156,11 @@ const WRITE_PERMIT: usize = 16 << 10;
 
 impl Output {
     pub(super) fn new(log: FlowLog, level: Level) -> Self {
-        Self { log, level, pending: Arc::default() }
+        Self {
+            log,
+            level,
+            pending: Arc::default(),
+        }
     }
 
     fn push(&self, bytes: &[u8]) {
@@ -220,13 +227,24 @@ mod tests {
     use super::*;
 
     fn log(line: usize, all: usize) -> FlowLog {
-        FlowLog::new(&PluginLimits { log_line_max_bytes: line, log_max_bytes: all, ..Default::default() })
+        FlowLog::new(&PluginLimits {
+            log_line_max_bytes: line,
+            log_max_bytes: all,
+            ..Default::default()
+        })
     }
 
     #[test]
     fn a_guests_text_is_one_harmless_line() {
-        assert_eq!(escape("a\r\nINVITE\0\u{1b}[2J\u{202e}x\n", 100), r"a\r\nINVITE\u{0}\u{1b}[2J\u{202e}x");
-        assert_eq!(escape("grüße", 3), "gr… (5 bytes more)", "cut before a character, not in it");
+        assert_eq!(
+            escape("a\r\nINVITE\0\u{1b}[2J\u{202e}x\n", 100),
+            r"a\r\nINVITE\u{0}\u{1b}[2J\u{202e}x"
+        );
+        assert_eq!(
+            escape("grüße", 3),
+            "gr… (5 bytes more)",
+            "cut before a character, not in it"
+        );
     }
 
     #[test]
@@ -246,7 +264,12 @@ mod tests {
         log.line(Level::Info, &"x".repeat(1 << 20));
         log.line(Level::Info, "next");
         assert_eq!(log.close(), 0);
-        assert!(log.last_lines().first().unwrap().ends_with("(1048476 bytes more)"));
+        assert!(
+            log.last_lines()
+                .first()
+                .unwrap()
+                .ends_with("(1048476 bytes more)")
+        );
     }
 
     #[test]
@@ -258,6 +281,15 @@ mod tests {
         }
         out.close();
         let lines = log.last_lines();
-        assert_eq!(lines.iter().map(String::as_str).collect::<Vec<_>>(), ["one", "two", "\u{fffd}", &format!("{}… (30 bytes more)", "y".repeat(20)), "end"]);
+        assert_eq!(
+            lines.iter().map(String::as_str).collect::<Vec<_>>(),
+            [
+                "one",
+                "two",
+                "\u{fffd}",
+                &format!("{}… (30 bytes more)", "y".repeat(20)),
+                "end"
+            ]
+        );
     }
 }

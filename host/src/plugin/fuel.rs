@@ -148,7 +148,12 @@ mod tests {
     use super::*;
 
     fn meter(burst: u64, total: u64) -> Meter {
-        Meter::new(&PluginLimits { fuel_burst: burst, fuel_total: total, fuel_slice: 100, ..Default::default() })
+        Meter::new(&PluginLimits {
+            fuel_burst: burst,
+            fuel_total: total,
+            fuel_slice: 100,
+            ..Default::default()
+        })
     }
 
     #[test]
@@ -161,7 +166,11 @@ mod tests {
         meter.entering_host(0);
         assert_eq!((meter.used(), meter.ended()), (1_900, Some(Budget::Burst)));
         meter.rearm();
-        assert_eq!(meter.leaving_host().unwrap(), Some(600), "the total is the smaller one now");
+        assert_eq!(
+            meter.leaving_host().unwrap(),
+            Some(600),
+            "the total is the smaller one now"
+        );
         meter.entering_host(0);
         assert_eq!((meter.used(), meter.ended()), (2_500, Some(Budget::Total)));
     }

@@ -5,6 +5,9 @@
 //! guest's burst again. A failure of the call is a value for the guest; a failure of the guest (a bad handle, too many
 //! objects) is a trap. Entry point: [`linker`].
 
+// The glue that `bindgen!` makes re-exports the types behind the resources, so those must be `pub`.
+#![allow(unreachable_pub)]
+
 pub(super) mod bindings;
 mod events;
 mod options;

@@ -44,11 +44,21 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    pub(super) fn new(component: &Component, source: Source, sha256: &str, file_bytes: usize, code_bytes: usize, from_cache: bool) -> Self {
+    pub(super) fn new(
+        component: &Component,
+        source: Source,
+        sha256: &str,
+        file_bytes: usize,
+        code_bytes: usize,
+        from_cache: bool,
+    ) -> Self {
         let needs = component.resources_required().map(|needs| Needs {
             memories: needs.num_memories,
             tables: needs.num_tables,
-            largest_memory_bytes: needs.max_initial_memory_size.unwrap_or(0).saturating_mul(64 << 10),
+            largest_memory_bytes: needs
+                .max_initial_memory_size
+                .unwrap_or(0)
+                .saturating_mul(64 << 10),
             largest_table: needs.max_initial_table_size.unwrap_or(0),
         });
         Self {
@@ -75,7 +85,11 @@ impl fmt::Display for Inspection {
             Source::Component => "component",
             Source::CoreModule => "core module, encoded as a component",
         };
-        writeln!(f, "kind      {kind}, {} bytes, {} bytes compiled", self.file_bytes, self.code_bytes)?;
+        writeln!(
+            f,
+            "kind      {kind}, {} bytes, {} bytes compiled",
+            self.file_bytes, self.code_bytes
+        )?;
         writeln!(f, "sha256    {}", self.sha256)?;
         match &self.world {
             Ok(world) => writeln!(f, "world     {world}")?,

@@ -31,7 +31,9 @@ pub enum LoadError {
     #[error("cannot be read: {0}")]
     Unreadable(#[source] io::Error),
     /// It is over the limit.
-    #[error("the file has more than {limit} bytes (limits.plugin.component_max_bytes): strip it, or raise the limit")]
+    #[error(
+        "the file has more than {limit} bytes (limits.plugin.component_max_bytes): strip it, or raise the limit"
+    )]
     TooBig {
         /// The limit in bytes.
         limit: usize,
@@ -71,7 +73,12 @@ pub enum LoadError {
 
 fn refused(imports: &[Import]) -> String {
     let one = |import: &Import| Some(format!("`{}` ({})", import.name.escape_debug(), import.refused?));
-    imports.iter().filter_map(one).take(8).collect::<Vec<_>>().join(", ")
+    imports
+        .iter()
+        .filter_map(one)
+        .take(8)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// One version of a flow, ready to be instantiated.
@@ -111,7 +118,10 @@ impl FlowVersion {
 
 impl std::fmt::Debug for FlowVersion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FlowVersion").field("version", &self.version).field("world", &self.world).finish_non_exhaustive()
+        f.debug_struct("FlowVersion")
+            .field("version", &self.version)
+            .field("world", &self.world)
+            .finish_non_exhaustive()
     }
 }
 
@@ -129,7 +139,11 @@ impl Loader {
     pub fn new(engine: Engine, cache_dir: &Path, program: PathBuf) -> Result<Self, CacheError> {
         let cache = Cache::open(cache_dir)?;
         let compiler = Compiler::new(program, engine.limits());
-        Ok(Self { engine, cache, compiler })
+        Ok(Self {
+            engine,
+            cache,
+            compiler,
+        })
     }
 
     /// Loads the flow in a file.
@@ -145,11 +159,24 @@ impl Loader {
             return Err(LoadError::Imports(inspection.imports));
         }
         check_pool(&inspection, self.engine.limits())?;
-        let pre: InstancePre<CallState> =
-            self.engine.linker().instantiate_pre(&component).map_err(|error| LoadError::Link(outcome::text_of(&error)))?;
+        let pre: InstancePre<CallState> = self
+            .engine
+            .linker()
+            .instantiate_pre(&component)
+            .map_err(|error| LoadError::Link(outcome::text_of(&error)))?;
         let entry = bindings::entry(world, pre).map_err(|error| LoadError::Link(outcome::text_of(&error)))?;
-        let version = inspection.sha256.get(..12).unwrap_or(&inspection.sha256).to_owned();
-        Ok(Arc::new(FlowVersion { version, world, engine: self.engine.clone(), entry, inspection }))
+        let version = inspection
+            .sha256
+            .get(..12)
+            .unwrap_or(&inspection.sha256)
+            .to_owned();
+        Ok(Arc::new(FlowVersion {
+            version,
+            world,
+            engine: self.engine.clone(),
+            entry,
+            inspection,
+        }))
     }
 
     /// What a file is, for `callbox check`: also when it would not be loaded, as long as it compiles.
@@ -163,7 +190,9 @@ impl Loader {
         blocking(move || {
             let mut bytes = Vec::new();
             let file = File::open(path).map_err(LoadError::Unreadable)?;
-            file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(LoadError::Unreadable)?;
+            file.take(limit as u64 + 1)
+                .read_to_end(&mut bytes)
+                .map_err(LoadError::Unreadable)?;
             Ok(bytes)
         })
         .await
@@ -193,15 +222,24 @@ impl Loader {
     async fn compile_in_child(&self, key: &Key, bytes: Vec<u8>) -> Result<Verified, LoadError> {
         let keep = |error: io::Error| LoadError::Cache(error.to_string());
         let scratch = self.cache.scratch().map_err(keep)?;
-        let (input, output) = (scratch.path().join("flow.wasm"), scratch.path().join("flow.cwasm"));
+        let (input, output) = (
+            scratch.path().join("flow.wasm"),
+            scratch.path().join("flow.cwasm"),
+        );
         tokio::fs::write(&input, bytes).await.map_err(keep)?;
-        self.compiler.compile(&input, &output, self.engine.limits()).await?;
+        self.compiler
+            .compile(&input, &output, self.engine.limits())
+            .await?;
         let (cache, entry) = (self.cache.clone(), key.clone());
         blocking(move || {
             // The scratch directory must outlive the rename out of it.
             let _scratch = scratch;
-            cache.adopt(&entry, &output).map_err(|error| LoadError::Cache(error.to_string()))?;
-            let code = cache.read(&entry).map_err(|error| LoadError::Cache(error.to_string()))?;
+            cache
+                .adopt(&entry, &output)
+                .map_err(|error| LoadError::Cache(error.to_string()))?;
+            let code = cache
+                .read(&entry)
+                .map_err(|error| LoadError::Cache(error.to_string()))?;
             code.ok_or_else(|| LoadError::Cache("an entry was gone as soon as it was written".to_owned()))
         })
         .await
@@ -210,7 +248,10 @@ impl Loader {
     async fn map(&self, code: Verified) -> Result<Component, LoadError> {
         let engine = self.engine.wasmtime().clone();
         // The code is whole and for this engine, so what is left to refuse is what does not fit into the pool.
-        blocking(move || native_code::map(&engine, &code).map_err(|error| LoadError::Unfit(outcome::text_of(&error)))).await
+        blocking(move || {
+            native_code::map(&engine, &code).map_err(|error| LoadError::Unfit(outcome::text_of(&error)))
+        })
+        .await
     }
 }
 
@@ -229,13 +270,27 @@ fn read_cached(cache: &Cache, key: &Key) -> Option<Verified> {
 /// One instance must fit into what the pool holds for one call.
 fn check_pool(inspection: &Inspection, limits: &PluginLimits) -> Result<(), LoadError> {
     let Some(needs) = &inspection.needs else {
-        return Err(LoadError::Link("it imports a module or an instance of one".to_owned()));
+        return Err(LoadError::Link(
+            "it imports a module or an instance of one".to_owned(),
+        ));
     };
     for (what, needs, limit) in [
-        ("memories", u64::from(needs.memories), u64::from(MEMORIES_PER_CALL)),
+        (
+            "memories",
+            u64::from(needs.memories),
+            u64::from(MEMORIES_PER_CALL),
+        ),
         ("tables", u64::from(needs.tables), u64::from(TABLES_PER_CALL)),
-        ("bytes of memory at its start", needs.largest_memory_bytes, limits.memory_max_bytes as u64),
-        ("elements in one table", needs.largest_table, TABLE_ELEMENTS.min(limits.table_elements) as u64),
+        (
+            "bytes of memory at its start",
+            needs.largest_memory_bytes,
+            limits.memory_max_bytes as u64,
+        ),
+        (
+            "elements in one table",
+            needs.largest_table,
+            TABLE_ELEMENTS.min(limits.table_elements) as u64,
+        ),
     ] {
         if needs > limit {
             return Err(LoadError::TooDemanding { what, needs, limit });
@@ -244,7 +299,9 @@ fn check_pool(inspection: &Inspection, limits: &PluginLimits) -> Result<(), Load
     Ok(())
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, LoadError> + Send + 'static) -> Result<T, LoadError> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, LoadError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(LoadError::Cache(error.to_string())),

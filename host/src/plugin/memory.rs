@@ -55,7 +55,12 @@ impl Holdings {
 }
 
 impl ResourceLimiter for Holdings {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         // A module's own maximum is its own business; the pool's, also passed here, is our limit.
         let sum = self.memory.saturating_sub(current).saturating_add(desired);
         if sum > self.memory_max {
@@ -68,7 +73,12 @@ impl ResourceLimiter for Holdings {
         Ok(true)
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let sum = self.table.saturating_sub(current).saturating_add(desired);
         if sum > self.table_max {
             self.refused = Some(Refusal::Table(sum));
@@ -88,18 +98,27 @@ mod tests {
 
     #[test]
     fn memories_are_summed_and_a_refusal_is_kept() {
-        let mut holdings = Holdings::new(&PluginLimits { memory_max_bytes: 300, ..Default::default() });
+        let mut holdings = Holdings::new(&PluginLimits {
+            memory_max_bytes: 300,
+            ..Default::default()
+        });
         assert!(holdings.memory_growing(0, 100, None).unwrap());
         assert!(holdings.memory_growing(0, 150, None).unwrap(), "a second memory");
         assert!(!holdings.memory_growing(100, 151, None).unwrap());
-        assert_eq!((holdings.memory(), holdings.refused()), (250, Some(Refusal::Memory(301))));
+        assert_eq!(
+            (holdings.memory(), holdings.refused()),
+            (250, Some(Refusal::Memory(301)))
+        );
         assert!(holdings.memory_growing(100, 150, None).unwrap());
         assert_eq!(holdings.memory_left(), 0);
     }
 
     #[test]
     fn a_growth_beyond_the_modules_own_maximum_is_not_booked() {
-        let mut holdings = Holdings::new(&PluginLimits { memory_max_bytes: 300, ..Default::default() });
+        let mut holdings = Holdings::new(&PluginLimits {
+            memory_max_bytes: 300,
+            ..Default::default()
+        });
         assert!(holdings.memory_growing(0, 200, Some(100)).unwrap());
         assert_eq!((holdings.memory(), holdings.refused()), (0, None));
     }

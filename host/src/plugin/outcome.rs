@@ -11,8 +11,8 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use super::fuel::{Budget, Exhausted};
 use super::flow_log;
+use super::fuel::{Budget, Exhausted};
 use super::memory::Refusal;
 use super::state::LimitReached;
 use crate::config::limits::PluginLimits;
@@ -95,8 +95,14 @@ impl Outcome {
         match self {
             Outcome::Finished => "finished",
             Outcome::Failed(_) => "failed",
-            Outcome::OutOfFuel { budget: Budget::Burst, .. } => "out-of-fuel-burst",
-            Outcome::OutOfFuel { budget: Budget::Total, .. } => "out-of-fuel-total",
+            Outcome::OutOfFuel {
+                budget: Budget::Burst,
+                ..
+            } => "out-of-fuel-burst",
+            Outcome::OutOfFuel {
+                budget: Budget::Total,
+                ..
+            } => "out-of-fuel-total",
             Outcome::OutOfMemory { .. } => "out-of-memory",
             Outcome::TablesTooLarge { .. } => "tables-too-large",
             Outcome::StackOverflow { .. } => "stack-overflow",
@@ -122,10 +128,16 @@ impl Outcome {
             return Self::of_trap(*trap, limits, context);
         }
         if let Some(I32Exit(status)) = error.downcast_ref() {
-            return if *status == 0 { Outcome::Finished } else { Outcome::Exited(*status) };
+            return if *status == 0 {
+                Outcome::Finished
+            } else {
+                Outcome::Exited(*status)
+            };
         }
         if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
-            return Outcome::TooManyResources { limit: limits.resources_max };
+            return Outcome::TooManyResources {
+                limit: limits.resources_max,
+            };
         }
         if let Some(LimitReached(what)) = error.downcast_ref() {
             return Outcome::LimitReached(what.clone());
@@ -136,10 +148,14 @@ impl Outcome {
         let cause = error.root_cause().to_string();
         // These two have no public type; a test for each fails should wasmtime change the words.
         if cause.contains("fuel allocated for hostcalls") {
-            return Outcome::HostCallTooLarge { limit: limits.hostcall_fuel };
+            return Outcome::HostCallTooLarge {
+                limit: limits.hostcall_fuel,
+            };
         }
         if cause.contains("handle limit exceeded") {
-            return Outcome::TooManyHandles { limit: limits.handles_max };
+            return Outcome::TooManyHandles {
+                limit: limits.handles_max,
+            };
         }
         match (context.refused, context.running) {
             (Some(refusal), false) => Self::of_refusal(refusal, limits),
@@ -151,7 +167,9 @@ impl Outcome {
     fn of_trap(trap: Trap, limits: &PluginLimits, context: &Context) -> Self {
         match trap {
             Trap::OutOfFuel => Self::out_of_fuel(context.budget.unwrap_or(Budget::Burst), limits),
-            Trap::StackOverflow => Outcome::StackOverflow { limit: limits.stack_max_bytes },
+            Trap::StackOverflow => Outcome::StackOverflow {
+                limit: limits.stack_max_bytes,
+            },
             Trap::UnreachableCodeReached => match context.refused {
                 Some(refusal) => Self::of_refusal(refusal, limits),
                 None => Outcome::Panicked(context.last_line.clone()),
@@ -166,8 +184,14 @@ impl Outcome {
 
     fn of_refusal(refusal: Refusal, limits: &PluginLimits) -> Self {
         match refusal {
-            Refusal::Memory(wanted) => Outcome::OutOfMemory { wanted, limit: limits.memory_max_bytes },
-            Refusal::Table(wanted) => Outcome::TablesTooLarge { wanted, limit: limits.table_elements },
+            Refusal::Memory(wanted) => Outcome::OutOfMemory {
+                wanted,
+                limit: limits.memory_max_bytes,
+            },
+            Refusal::Table(wanted) => Outcome::TablesTooLarge {
+                wanted,
+                limit: limits.table_elements,
+            },
         }
     }
 
@@ -192,7 +216,10 @@ pub(super) struct Context {
 
 /// The WebAssembly frames of an error, innermost first.
 pub(super) fn backtrace_of(error: &wasmtime::Error) -> Option<String> {
-    error.downcast_ref::<WasmBacktrace>().filter(|trace| !trace.frames().is_empty()).map(ToString::to_string)
+    error
+        .downcast_ref::<WasmBacktrace>()
+        .filter(|trace| !trace.frames().is_empty())
+        .map(ToString::to_string)
 }
 
 /// A flow's own error text, made fit for a log and a record.
@@ -227,32 +254,57 @@ impl fmt::Display for Outcome {
             Outcome::OutOfFuel { budget, limit } => {
                 let ms = limit / FUEL_PER_MS;
                 match budget {
-                    Budget::Burst => write!(f, "computed without waiting for more than about {ms} ms (limits.plugin.fuel_burst = {limit})"),
-                    Budget::Total => write!(f, "computed for more than about {ms} ms in all (limits.plugin.fuel_total = {limit})"),
+                    Budget::Burst => write!(
+                        f,
+                        "computed without waiting for more than about {ms} ms (limits.plugin.fuel_burst = {limit})"
+                    ),
+                    Budget::Total => write!(
+                        f,
+                        "computed for more than about {ms} ms in all (limits.plugin.fuel_total = {limit})"
+                    ),
                 }
             }
             Outcome::OutOfMemory { wanted, limit } => {
-                write!(f, "needed {wanted} bytes of memory (limits.plugin.memory_max_bytes = {limit})")
+                write!(
+                    f,
+                    "needed {wanted} bytes of memory (limits.plugin.memory_max_bytes = {limit})"
+                )
             }
             Outcome::TablesTooLarge { wanted, limit } => {
-                write!(f, "needed {wanted} table elements (limits.plugin.table_elements = {limit})")
+                write!(
+                    f,
+                    "needed {wanted} table elements (limits.plugin.table_elements = {limit})"
+                )
             }
             Outcome::StackOverflow { limit } => {
-                write!(f, "recursed too deeply: stack overflow (limits.plugin.stack_max_bytes = {limit})")
+                write!(
+                    f,
+                    "recursed too deeply: stack overflow (limits.plugin.stack_max_bytes = {limit})"
+                )
             }
             Outcome::HostCallTooLarge { limit } => {
-                write!(f, "passed too much to one host function (limits.plugin.hostcall_fuel = {limit})")
+                write!(
+                    f,
+                    "passed too much to one host function (limits.plugin.hostcall_fuel = {limit})"
+                )
             }
-            Outcome::TooManyHandles { limit } => write!(f, "held too many handles (limits.plugin.handles_max = {limit})"),
+            Outcome::TooManyHandles { limit } => {
+                write!(f, "held too many handles (limits.plugin.handles_max = {limit})")
+            }
             Outcome::TooManyResources { limit } => {
-                write!(f, "held too many calls, options and other objects (limits.plugin.resources_max = {limit})")
+                write!(
+                    f,
+                    "held too many calls, options and other objects (limits.plugin.resources_max = {limit})"
+                )
             }
             Outcome::LimitReached(what) => write!(f, "reached a limit: {what}"),
             Outcome::Panicked(Some(line)) => write!(f, "panicked; its last words: {line}"),
             Outcome::Panicked(None) => f.write_str("panicked without a word"),
             Outcome::Trapped(text) => write!(f, "trapped: {text}"),
             Outcome::Exited(status) => write!(f, "exited with status {status}"),
-            Outcome::TooLong { limit_s } => write!(f, "lasted longer than {limit_s} s (limits.plugin.call_max_s)"),
+            Outcome::TooLong { limit_s } => {
+                write!(f, "lasted longer than {limit_s} s (limits.plugin.call_max_s)")
+            }
             Outcome::PoolFull(text) => write!(f, "no instance was free: {text}"),
             Outcome::NotInstantiated(text) => write!(f, "could not be instantiated: {text}"),
         }

@@ -61,7 +61,12 @@ pub struct RunReport {
 ///
 /// `leg` is the incoming call and belongs to the guest from now on. When the future returns, every leg of the session
 /// has been ended: as the guest did, with 480 or BYE when it returned without, by `policy` when it trapped.
-pub async fn run_call(version: Arc<FlowVersion>, policy: TrapPolicy, session: Session, leg: Leg) -> RunReport {
+pub async fn run_call(
+    version: Arc<FlowVersion>,
+    policy: TrapPolicy,
+    session: Session,
+    leg: Leg,
+) -> RunReport {
     let context = session.context();
     let span = tracing::info_span!(
         "call",
@@ -98,7 +103,9 @@ async fn run(version: Arc<FlowVersion>, policy: TrapPolicy, session: Session, le
     context.last_line = last_lines.last().cloned();
     let mut backtrace = None;
     let outcome = match result {
-        Err(_) => Outcome::TooLong { limit_s: limits.call_max_s },
+        Err(_) => Outcome::TooLong {
+            limit_s: limits.call_max_s,
+        },
         Ok(Ok(Ok(()))) => Outcome::Finished,
         Ok(Ok(Err(text))) => Outcome::Failed(text),
         Ok(Err(error)) => {
@@ -135,7 +142,10 @@ fn open(engine: &Engine, session: Session) -> Result<Store<CallState>, (wasmtime
     store.set_max_component_handles(limits.handles_max);
     store.call_hook(state::border);
     let fuel = store.data().meter.grant();
-    match store.set_fuel(fuel).and_then(|()| store.fuel_async_yield_interval(Some(limits.fuel_slice))) {
+    match store
+        .set_fuel(fuel)
+        .and_then(|()| store.fuel_async_yield_interval(Some(limits.fuel_slice)))
+    {
         Ok(()) => Ok(store),
         Err(error) => Err((error, store.into_data().session)),
     }
@@ -156,7 +166,9 @@ async fn guest(
             let result = flow.callbox_flow_handler().call_on_call(&mut *store, leg).await?;
             Ok(result.map_err(|text| outcome::flow_text(&text)))
         }
-        Entry::Job(_) => Err(wasmtime::Error::msg("a job-flow cannot take a call: route it to a flow of world call-flow")),
+        Entry::Job(_) => Err(wasmtime::Error::msg(
+            "a job-flow cannot take a call: route it to a flow of world call-flow",
+        )),
     }
 }
 

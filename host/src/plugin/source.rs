@@ -40,14 +40,17 @@ impl Source {
         let no = |what, advice| Err(NotWasm { what, advice });
         match bytes {
             [] => no("the file is empty", "build the flow again"),
-            [0, b'a', b's', b'm', ..] => {
-                no("a WebAssembly file of an unknown version", "build it as a component of WASI 0.2")
-            }
+            [0, b'a', b's', b'm', ..] => no(
+                "a WebAssembly file of an unknown version",
+                "build it as a component of WASI 0.2",
+            ),
             [0x7f, b'E', b'L', b'F', ..] => no(
                 "a native program or compiled code",
                 "callbox compiles WebAssembly itself: give it the .wasm file, not a .so or .cwasm",
             ),
-            [b'P', b'K', ..] | [0x1f, 0x8b, ..] => no("an archive", "unpack it and give the .wasm file inside"),
+            [b'P', b'K', ..] | [0x1f, 0x8b, ..] => {
+                no("an archive", "unpack it and give the .wasm file inside")
+            }
             _ => Self::recognise_text(bytes),
         }
     }
@@ -61,21 +64,26 @@ impl Source {
                 std::str::from_utf8(sample.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default()
             }
             Err(_) => {
-                return Err(NotWasm { what: "not WebAssembly", advice: "a flow is a WebAssembly component (.wasm)" });
+                return Err(NotWasm {
+                    what: "not WebAssembly",
+                    advice: "a flow is a WebAssembly component (.wasm)",
+                });
             }
         };
         let start = text.trim_start();
-        Err(if start.starts_with("(module") || start.starts_with("(component") {
-            NotWasm {
-                what: "WebAssembly in text form",
-                advice: "translate it first: wasm-tools parse flow.wat -o flow.wasm",
-            }
-        } else {
-            NotWasm {
-                what: "a text file",
-                advice: "a flow is a WebAssembly component (.wasm): build the source first, examples/README.md shows how",
-            }
-        })
+        Err(
+            if start.starts_with("(module") || start.starts_with("(component") {
+                NotWasm {
+                    what: "WebAssembly in text form",
+                    advice: "translate it first: wasm-tools parse flow.wat -o flow.wasm",
+                }
+            } else {
+                NotWasm {
+                    what: "a text file",
+                    advice: "a flow is a WebAssembly component (.wasm): build the source first, examples/README.md shows how",
+                }
+            },
+        )
     }
 }
 
@@ -87,7 +95,10 @@ pub(super) fn encode(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
             .validate(true)
             .module(&bytes)
             .and_then(|encoder| {
-                encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
+                encoder.adapter(
+                    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
+                    WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+                )
             })
             .and_then(|mut encoder| encoder.encode())
             .map_err(|error| format!("this core module cannot be made a component: {error:#}")),
@@ -128,6 +139,9 @@ mod tests {
     fn a_module_that_cannot_be_encoded_says_why() {
         let module = wat::parse_str("(module (import \"env\" \"puts\" (func)))").unwrap();
         let error = encode(module).unwrap_err();
-        assert!(error.contains("cannot be made a component") && error.contains("env"), "{error}");
+        assert!(
+            error.contains("cannot be made a component") && error.contains("env"),
+            "{error}"
+        );
     }
 }

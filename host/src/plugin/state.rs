@@ -139,9 +139,16 @@ impl WasiView for CallState {
                 .allow_ip_name_lookup(false)
                 .max_random_size(RANDOM_MAX_BYTES)
                 .build();
-            Box::new(Wasi { context, stdout, stderr })
+            Box::new(Wasi {
+                context,
+                stdout,
+                stderr,
+            })
         });
-        WasiCtxView { ctx: &mut wasi.context, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut wasi.context,
+            table: &mut self.table,
+        }
     }
 }
 

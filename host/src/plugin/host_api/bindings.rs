@@ -40,6 +40,10 @@ pub(in crate::plugin) enum Entry {
     /// World `call-flow`.
     Call(call_flow::CallFlowPre<CallState>),
     /// World `job-flow`: linked and checked, and run by hosts that have jobs.
+    #[allow(
+        dead_code,
+        reason = "a call cannot be given to a job; jobs come with their own runner"
+    )]
     Job(InstancePre<CallState>),
 }
 

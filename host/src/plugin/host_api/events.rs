@@ -21,13 +21,21 @@ impl wit::Host for CallState {
     async fn next(&mut self, timeout: Option<u32>) -> Answer<wit::Event> {
         self.enter(0).await;
         let Self { session, meter, .. } = self;
-        Ok(waited(meter, session.next_event(None, timeout.map(duration))).await.map(event).map_err(error))
+        Ok(waited(meter, session.next_event(None, timeout.map(duration)))
+            .await
+            .map(event)
+            .map_err(error))
     }
 
     async fn next_from(&mut self, sources: Vec<u32>, timeout: Option<u32>) -> Answer<wit::Event> {
         self.enter(sources.len() * 4).await;
         let Self { session, meter, .. } = self;
-        Ok(waited(meter, session.next_event(Some(&sources), timeout.map(duration))).await.map(event).map_err(error))
+        Ok(
+            waited(meter, session.next_event(Some(&sources), timeout.map(duration)))
+                .await
+                .map(event)
+                .map_err(error),
+        )
     }
 
     async fn poll(&mut self) -> wasmtime::Result<Option<wit::Event>> {
@@ -37,7 +45,10 @@ impl wit::Host for CallState {
 
     async fn set_timer(&mut self, id: u32, after: u32) -> wasmtime::Result<()> {
         self.enter(0).await;
-        Ok(self.session.set_timer(id, duration(after)).map_err(|error| LimitReached(error.to_string()))?)
+        Ok(self
+            .session
+            .set_timer(id, duration(after))
+            .map_err(|error| LimitReached(error.to_string()))?)
     }
 
     async fn cancel_timer(&mut self, id: u32) -> wasmtime::Result<()> {
@@ -57,12 +68,19 @@ impl wit::Host for CallState {
 }
 
 fn event(event: call::Event) -> wit::Event {
-    wit::Event { source: event.source, kind: kind(event.kind) }
+    wit::Event {
+        source: event.source,
+        kind: kind(event.kind),
+    }
 }
 
 fn kind(kind: EventKind) -> wit::EventKind {
     match kind {
-        EventKind::Progress { status: of, body: content, reliable } => wit::EventKind::Progress(wit::ProgressInfo {
+        EventKind::Progress {
+            status: of,
+            body: content,
+            reliable,
+        } => wit::EventKind::Progress(wit::ProgressInfo {
             status: status(of),
             body: content.as_ref().map(body),
             reliable,

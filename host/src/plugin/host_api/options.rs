@@ -74,7 +74,10 @@ impl CallState {
 
     async fn new_choices<T: Default + Send + 'static>(&mut self) -> wasmtime::Result<Resource<Choices<T>>> {
         self.enter(0).await;
-        Ok(self.table.push(Choices { value: T::default(), mistake: None })?)
+        Ok(self.table.push(Choices {
+            value: T::default(),
+            mistake: None,
+        })?)
     }
 
     fn forget<T: Send + 'static>(&mut self, object: Resource<T>) -> wasmtime::Result<()> {
@@ -94,7 +97,11 @@ impl CallState {
         let parsed = self.session.header(&header.name, &header.value);
         let choices = self.table.get_mut(choices)?;
         let full = list(&mut choices.value).len() >= limit;
-        let parsed = if full { Err(CallError::Denied(Denial::Limit("limits.call.headers_max"))) } else { parsed };
+        let parsed = if full {
+            Err(CallError::Denied(Denial::Limit("limits.call.headers_max")))
+        } else {
+            parsed
+        };
         choices.take(parsed, |options, header| list(options).push(header));
         Ok(())
     }
@@ -105,14 +112,26 @@ impl wit::HostMakeCallOptions for CallState {
         self.new_choices().await
     }
     async fn timeout(&mut self, this: Resource<MakeCallChoices>, value: u32) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.timeout = duration(value)).await
+        self.choose(&this, 0, |options| options.timeout = duration(value))
+            .await
     }
     async fn offer(&mut self, this: Resource<MakeCallChoices>, value: types::Body) -> wasmtime::Result<()> {
         let bytes = body_size(Some(&value));
-        self.choose_checked(&this, bytes, |session| body_from(session, value), |options, body| options.offer = Some(body)).await
+        self.choose_checked(
+            &this,
+            bytes,
+            |session| body_from(session, value),
+            |options, body| options.offer = Some(body),
+        )
+        .await
     }
-    async fn header(&mut self, this: Resource<MakeCallChoices>, value: types::Header) -> wasmtime::Result<()> {
-        self.add_header(&this, value, |options| &mut options.headers).await
+    async fn header(
+        &mut self,
+        this: Resource<MakeCallChoices>,
+        value: types::Header,
+    ) -> wasmtime::Result<()> {
+        self.add_header(&this, value, |options| &mut options.headers)
+            .await
     }
     async fn credentials(
         &mut self,
@@ -122,7 +141,11 @@ impl wit::HostMakeCallOptions for CallState {
         realm: Option<String>,
     ) -> wasmtime::Result<()> {
         let bytes = username.len() + password.len() + realm.as_ref().map_or(0, String::len);
-        let login = Login { username, password, realm };
+        let login = Login {
+            username,
+            password,
+            realm,
+        };
         let room = |_: &Session| Ok(login);
         self.choose_checked(&this, bytes, room, |options, login| {
             // More logins than any chain of proxies asks for; the last ones given win.
@@ -133,8 +156,13 @@ impl wit::HostMakeCallOptions for CallState {
         })
         .await
     }
-    async fn credential_name(&mut self, this: Resource<MakeCallChoices>, name: String) -> wasmtime::Result<()> {
-        self.choose(&this, name.len(), |options| options.credential_name = Some(name)).await
+    async fn credential_name(
+        &mut self,
+        this: Resource<MakeCallChoices>,
+        name: String,
+    ) -> wasmtime::Result<()> {
+        self.choose(&this, name.len(), |options| options.credential_name = Some(name))
+            .await
     }
     async fn caller_id(
         &mut self,
@@ -143,19 +171,30 @@ impl wit::HostMakeCallOptions for CallState {
         display_name: Option<String>,
     ) -> wasmtime::Result<()> {
         let bytes = user.len() + display_name.as_ref().map_or(0, String::len);
-        self.choose(&this, bytes, |options| options.caller_id = Some((user, display_name))).await
+        self.choose(&this, bytes, |options| {
+            options.caller_id = Some((user, display_name))
+        })
+        .await
     }
     async fn trunk(&mut self, this: Resource<MakeCallChoices>, name: String) -> wasmtime::Result<()> {
-        self.choose(&this, name.len(), |options| options.trunk = Some(name)).await
+        self.choose(&this, name.len(), |options| options.trunk = Some(name))
+            .await
     }
     async fn registration(&mut self, this: Resource<MakeCallChoices>, id: u32) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.registration = Some(id)).await
+        self.choose(&this, 0, |options| options.registration = Some(id))
+            .await
     }
     async fn max_duration(&mut self, this: Resource<MakeCallChoices>, value: u32) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.max_duration = Some(duration(value))).await
+        self.choose(&this, 0, |options| options.max_duration = Some(duration(value)))
+            .await
     }
-    async fn follow_redirects(&mut self, this: Resource<MakeCallChoices>, value: bool) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.follow_redirects = value).await
+    async fn follow_redirects(
+        &mut self,
+        this: Resource<MakeCallChoices>,
+        value: bool,
+    ) -> wasmtime::Result<()> {
+        self.choose(&this, 0, |options| options.follow_redirects = value)
+            .await
     }
     async fn drop(&mut self, this: Resource<MakeCallChoices>) -> wasmtime::Result<()> {
         self.forget(this)
@@ -170,13 +209,16 @@ impl wit::HostGatherOptions for CallState {
         self.new_choices().await
     }
     async fn inter_digit(&mut self, this: Resource<GatherChoices>, value: u32) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.inter_digit = duration(value)).await
+        self.choose(&this, 0, |options| options.inter_digit = duration(value))
+            .await
     }
     async fn first_digit(&mut self, this: Resource<GatherChoices>, value: u32) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.first_digit = Some(duration(value))).await
+        self.choose(&this, 0, |options| options.first_digit = Some(duration(value)))
+            .await
     }
     async fn total(&mut self, this: Resource<GatherChoices>, value: u32) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.total = Some(duration(value))).await
+        self.choose(&this, 0, |options| options.total = Some(duration(value)))
+            .await
     }
     async fn max_digits(&mut self, this: Resource<GatherChoices>, value: u32) -> wasmtime::Result<()> {
         self.choose(&this, 0, |options| options.max_digits = value).await
@@ -195,13 +237,21 @@ impl wit::HostReofferOptions for CallState {
     }
     async fn offer(&mut self, this: Resource<ReofferChoices>, value: types::Body) -> wasmtime::Result<()> {
         let bytes = body_size(Some(&value));
-        self.choose_checked(&this, bytes, |session| body_from(session, value), |options, body| options.offer = Some(body)).await
+        self.choose_checked(
+            &this,
+            bytes,
+            |session| body_from(session, value),
+            |options, body| options.offer = Some(body),
+        )
+        .await
     }
     async fn timeout(&mut self, this: Resource<ReofferChoices>, value: u32) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.timeout = duration(value)).await
+        self.choose(&this, 0, |options| options.timeout = duration(value))
+            .await
     }
     async fn header(&mut self, this: Resource<ReofferChoices>, value: types::Header) -> wasmtime::Result<()> {
-        self.add_header(&this, value, |options| &mut options.headers).await
+        self.add_header(&this, value, |options| &mut options.headers)
+            .await
     }
     async fn use_update(&mut self, this: Resource<ReofferChoices>, value: bool) -> wasmtime::Result<()> {
         self.choose(&this, 0, |options| options.use_update = value).await
@@ -216,13 +266,24 @@ impl wit::HostTransferOptions for CallState {
         self.new_choices().await
     }
     async fn timeout(&mut self, this: Resource<TransferChoices>, value: u32) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.timeout = duration(value)).await
+        self.choose(&this, 0, |options| options.timeout = duration(value))
+            .await
     }
-    async fn header(&mut self, this: Resource<TransferChoices>, value: types::Header) -> wasmtime::Result<()> {
-        self.add_header(&this, value, |options| &mut options.headers).await
+    async fn header(
+        &mut self,
+        this: Resource<TransferChoices>,
+        value: types::Header,
+    ) -> wasmtime::Result<()> {
+        self.add_header(&this, value, |options| &mut options.headers)
+            .await
     }
-    async fn wait_for_outcome(&mut self, this: Resource<TransferChoices>, value: bool) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.wait_for_outcome = value).await
+    async fn wait_for_outcome(
+        &mut self,
+        this: Resource<TransferChoices>,
+        value: bool,
+    ) -> wasmtime::Result<()> {
+        self.choose(&this, 0, |options| options.wait_for_outcome = value)
+            .await
     }
     async fn keep_leg(&mut self, this: Resource<TransferChoices>, value: bool) -> wasmtime::Result<()> {
         self.choose(&this, 0, |options| options.keep_leg = value).await
@@ -237,16 +298,19 @@ impl wit::HostBridgeOptions for CallState {
         self.new_choices().await
     }
     async fn relay_offers(&mut self, this: Resource<BridgeChoices>, value: bool) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.relay_offers = value).await
+        self.choose(&this, 0, |options| options.relay_offers = value)
+            .await
     }
     async fn relay_info(&mut self, this: Resource<BridgeChoices>, value: bool) -> wasmtime::Result<()> {
         self.choose(&this, 0, |options| options.relay_info = value).await
     }
     async fn hangup_other(&mut self, this: Resource<BridgeChoices>, value: bool) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.hangup_other = value).await
+        self.choose(&this, 0, |options| options.hangup_other = value)
+            .await
     }
     async fn watch_digits(&mut self, this: Resource<BridgeChoices>, value: String) -> wasmtime::Result<()> {
-        self.choose(&this, value.len(), |options| options.watch_digits = Some(value)).await
+        self.choose(&this, value.len(), |options| options.watch_digits = Some(value))
+            .await
     }
     async fn drop(&mut self, this: Resource<BridgeChoices>) -> wasmtime::Result<()> {
         self.forget(this)

@@ -30,7 +30,11 @@ impl wit::HostRegisterOptions for CallState {
         self.enter(username.len() + password.len()).await;
         Ok(())
     }
-    async fn credential_name(&mut self, _this: Resource<RegisterOptions>, name: String) -> wasmtime::Result<()> {
+    async fn credential_name(
+        &mut self,
+        _this: Resource<RegisterOptions>,
+        name: String,
+    ) -> wasmtime::Result<()> {
         self.enter(name.len()).await;
         Ok(())
     }
@@ -78,7 +82,11 @@ impl wit::HostRegistration for CallState {
     async fn bindings(&mut self, this: Resource<Registration>) -> wasmtime::Result<Vec<wit::Binding>> {
         match *self.table.get(&this)? {}
     }
-    async fn unregister(&mut self, this: Resource<Registration>, _timeout: u32) -> wasmtime::Result<Result<(), Error>> {
+    async fn unregister(
+        &mut self,
+        this: Resource<Registration>,
+        _timeout: u32,
+    ) -> wasmtime::Result<Result<(), Error>> {
         match *self.table.get(&this)? {}
     }
     async fn drop(&mut self, this: Resource<Registration>) -> wasmtime::Result<()> {

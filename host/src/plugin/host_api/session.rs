@@ -63,7 +63,12 @@ impl wit::Host for CallState {
         Ok(Err(unsupported("set-cdr-field")))
     }
 
-    async fn spawn(&mut self, flow: String, args: Body, _after: u32) -> wasmtime::Result<Result<String, Error>> {
+    async fn spawn(
+        &mut self,
+        flow: String,
+        args: Body,
+        _after: u32,
+    ) -> wasmtime::Result<Result<String, Error>> {
         self.enter(flow.len() + body_size(Some(&args))).await;
         Ok(Err(unsupported("spawn")))
     }

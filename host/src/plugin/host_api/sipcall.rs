@@ -6,7 +6,8 @@ use super::bindings::call_flow::callbox::flow::sipcall as wit;
 use super::bindings::call_flow::callbox::flow::types::{Body, Error, HangupInfo, Header, Status};
 use super::options::{BridgeChoices, GatherChoices, MakeCallChoices, ReofferChoices, TransferChoices};
 use super::types::{
-    body, body_from, body_size, duration, error, hangup_info, headers, headers_from, milliseconds, size, status,
+    body, body_from, body_size, duration, error, hangup_info, headers, headers_from, milliseconds, size,
+    status,
 };
 use crate::call::{self, DigitPattern, Leg};
 use crate::plugin::state::{CallState, LimitReached, waited};
@@ -19,7 +20,10 @@ type Answer<T> = wasmtime::Result<Result<T, Error>>;
 impl wit::HostCall for CallState {
     async fn new(&mut self) -> wasmtime::Result<Resource<Leg>> {
         self.enter(0).await;
-        let leg = self.session.new_leg().map_err(|error| LimitReached(error.to_string()))?;
+        let leg = self
+            .session
+            .new_leg()
+            .map_err(|error| LimitReached(error.to_string()))?;
         Ok(self.table.push(leg)?)
     }
 
@@ -53,7 +57,12 @@ impl wit::HostCall for CallState {
 
     // ---- outbound
 
-    async fn make_call(&mut self, this: Resource<Leg>, dest: String, options: Resource<MakeCallChoices>) -> Answer<wit::AnswerInfo> {
+    async fn make_call(
+        &mut self,
+        this: Resource<Leg>,
+        dest: String,
+        options: Resource<MakeCallChoices>,
+    ) -> Answer<wit::AnswerInfo> {
         self.enter(dest.len()).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
@@ -61,14 +70,24 @@ impl wit::HostCall for CallState {
             Ok(options) => options,
             Err(mistake) => return Ok(Err(error(mistake))),
         };
-        Ok(waited(meter, leg.make_call(&dest, options)).await.map(answer_info).map_err(error))
+        Ok(waited(meter, leg.make_call(&dest, options))
+            .await
+            .map(answer_info)
+            .map_err(error))
     }
 
-    async fn dial(&mut self, this: Resource<Leg>, dest: String, options: Resource<MakeCallChoices>) -> Answer<()> {
+    async fn dial(
+        &mut self,
+        this: Resource<Leg>,
+        dest: String,
+        options: Resource<MakeCallChoices>,
+    ) -> Answer<()> {
         self.enter(dest.len()).await;
         let leg = self.leg(&this)?;
         let options = self.table.get(&options)?.checked();
-        Ok(options.and_then(|options| leg.dial(&dest, options)).map_err(error))
+        Ok(options
+            .and_then(|options| leg.dial(&dest, options))
+            .map_err(error))
     }
 
     async fn cancel(&mut self, this: Resource<Leg>, reason: Option<String>) -> Answer<()> {
@@ -82,16 +101,26 @@ impl wit::HostCall for CallState {
         self.enter(service.len()).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
-        Ok(waited(meter, leg.accept(&service, duration(timeout))).await.map_err(error))
+        Ok(waited(meter, leg.accept(&service, duration(timeout)))
+            .await
+            .map_err(error))
     }
 
     async fn ring(&mut self, this: Resource<Leg>, headers: Vec<Header>) -> Answer<()> {
         self.enter(size(&headers)).await;
         let leg = self.leg(&this)?;
-        Ok(headers_from(&self.session, &headers).and_then(|headers| leg.ring(headers)).map_err(error))
+        Ok(headers_from(&self.session, &headers)
+            .and_then(|headers| leg.ring(headers))
+            .map_err(error))
     }
 
-    async fn progress(&mut self, this: Resource<Leg>, code: u16, body: Option<Body>, headers: Vec<Header>) -> Answer<()> {
+    async fn progress(
+        &mut self,
+        this: Resource<Leg>,
+        code: u16,
+        body: Option<Body>,
+        headers: Vec<Header>,
+    ) -> Answer<()> {
         self.enter(size(&headers) + body_size(body.as_ref())).await;
         let leg = self.leg(&this)?;
         let parsed = || {
@@ -101,22 +130,44 @@ impl wit::HostCall for CallState {
         Ok(parsed().map_err(error))
     }
 
-    async fn answer(&mut self, this: Resource<Leg>, body: Body, headers: Vec<Header>, timeout: u32) -> Answer<()> {
+    async fn answer(
+        &mut self,
+        this: Resource<Leg>,
+        body: Body,
+        headers: Vec<Header>,
+        timeout: u32,
+    ) -> Answer<()> {
         self.enter(size(&headers) + body_size(Some(&body))).await;
-        let Self { table, meter, session, .. } = self;
+        let Self {
+            table,
+            meter,
+            session,
+            ..
+        } = self;
         let leg = table.get(&this)?;
         let parsed = body_from(session, body).and_then(|body| Ok((body, headers_from(session, &headers)?)));
         match parsed {
-            Ok((body, headers)) => Ok(waited(meter, leg.answer(body, headers, duration(timeout))).await.map_err(error)),
+            Ok((body, headers)) => Ok(waited(meter, leg.answer(body, headers, duration(timeout)))
+                .await
+                .map_err(error)),
             Err(mistake) => Ok(Err(error(mistake))),
         }
     }
 
-    async fn reject(&mut self, this: Resource<Leg>, code: u16, reason: Option<String>, headers: Vec<Header>) -> Answer<()> {
-        self.enter(size(&headers) + reason.as_ref().map_or(0, String::len)).await;
+    async fn reject(
+        &mut self,
+        this: Resource<Leg>,
+        code: u16,
+        reason: Option<String>,
+        headers: Vec<Header>,
+    ) -> Answer<()> {
+        self.enter(size(&headers) + reason.as_ref().map_or(0, String::len))
+            .await;
         let leg = self.leg(&this)?;
         let headers = headers_from(&self.session, &headers);
-        Ok(headers.and_then(|headers| leg.reject(code, reason.as_deref(), headers)).map_err(error))
+        Ok(headers
+            .and_then(|headers| leg.reject(code, reason.as_deref(), headers))
+            .map_err(error))
     }
 
     async fn redirect(&mut self, this: Resource<Leg>, contacts: Vec<String>) -> Answer<()> {
@@ -177,7 +228,10 @@ impl wit::HostCall for CallState {
         self.enter(0).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
-        Ok(waited(meter, leg.wait_for_dtmf(duration(timeout))).await.map(dtmf).map_err(error))
+        Ok(waited(meter, leg.wait_for_dtmf(duration(timeout)))
+            .await
+            .map(dtmf)
+            .map_err(error))
     }
 
     async fn gather_digits(
@@ -199,7 +253,10 @@ impl wit::HostCall for CallState {
             Ok(options) => options,
             Err(mistake) => return Ok(Err(error(mistake))),
         };
-        Ok(waited(meter, leg.gather_digits(&pattern, options)).await.map(gathered).map_err(error))
+        Ok(waited(meter, leg.gather_digits(&pattern, options))
+            .await
+            .map(gathered)
+            .map_err(error))
     }
 
     async fn dtmf_buffer(&mut self, this: Resource<Leg>) -> wasmtime::Result<String> {
@@ -217,7 +274,11 @@ impl wit::HostCall for CallState {
         self.enter(digits.len()).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
-        Ok(waited(meter, leg.send_dtmf(&digits, duration(length), duration(gap))).await.map_err(error))
+        Ok(
+            waited(meter, leg.send_dtmf(&digits, duration(length), duration(gap)))
+                .await
+                .map_err(error),
+        )
     }
 
     // ---- in the dialog
@@ -230,9 +291,15 @@ impl wit::HostCall for CallState {
         wait: Option<u32>,
     ) -> Answer<Option<wit::InfoResponse>> {
         self.enter(size(&headers) + body_size(Some(&content))).await;
-        let Self { table, meter, session, .. } = self;
+        let Self {
+            table,
+            meter,
+            session,
+            ..
+        } = self;
         let leg = table.get(&this)?;
-        let parsed = body_from(session, content).and_then(|content| Ok((content, headers_from(session, &headers)?)));
+        let parsed =
+            body_from(session, content).and_then(|content| Ok((content, headers_from(session, &headers)?)));
         let (content, headers) = match parsed {
             Ok(parsed) => parsed,
             Err(mistake) => return Ok(Err(error(mistake))),
@@ -249,7 +316,10 @@ impl wit::HostCall for CallState {
         self.enter(0).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
-        Ok(waited(meter, leg.wait_for_info(duration(timeout))).await.map(info_request).map_err(error))
+        Ok(waited(meter, leg.wait_for_info(duration(timeout)))
+            .await
+            .map(info_request)
+            .map_err(error))
     }
 
     async fn clean_info_buffer(&mut self, this: Resource<Leg>) -> wasmtime::Result<()> {
@@ -260,20 +330,35 @@ impl wit::HostCall for CallState {
 
     async fn send_message(&mut self, this: Resource<Leg>, content: Body, timeout: u32) -> Answer<Status> {
         self.enter(body_size(Some(&content))).await;
-        let Self { table, meter, session, .. } = self;
+        let Self {
+            table,
+            meter,
+            session,
+            ..
+        } = self;
         let leg = table.get(&this)?;
         match body_from(session, content) {
-            Ok(content) => Ok(waited(meter, leg.send_message(content, duration(timeout))).await.map(status).map_err(error)),
+            Ok(content) => Ok(waited(meter, leg.send_message(content, duration(timeout)))
+                .await
+                .map(status)
+                .map_err(error)),
             Err(mistake) => Ok(Err(error(mistake))),
         }
     }
 
-    async fn reoffer(&mut self, this: Resource<Leg>, options: Resource<ReofferChoices>) -> Answer<wit::AnswerInfo> {
+    async fn reoffer(
+        &mut self,
+        this: Resource<Leg>,
+        options: Resource<ReofferChoices>,
+    ) -> Answer<wit::AnswerInfo> {
         self.enter(0).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
         match table.get(&options)?.checked() {
-            Ok(options) => Ok(waited(meter, leg.reoffer(options)).await.map(answer_info).map_err(error)),
+            Ok(options) => Ok(waited(meter, leg.reoffer(options))
+                .await
+                .map(answer_info)
+                .map_err(error)),
             Err(mistake) => Ok(Err(error(mistake))),
         }
     }
@@ -304,7 +389,10 @@ impl wit::HostCall for CallState {
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
         match table.get(&options)?.checked() {
-            Ok(options) => Ok(waited(meter, leg.blind_transfer(&dest, options)).await.map(transferred).map_err(error)),
+            Ok(options) => Ok(waited(meter, leg.blind_transfer(&dest, options))
+                .await
+                .map(transferred)
+                .map_err(error)),
             Err(mistake) => Ok(Err(error(mistake))),
         }
     }
@@ -319,7 +407,10 @@ impl wit::HostCall for CallState {
         let Self { table, meter, .. } = self;
         let (leg, other) = (table.get(&this)?, table.get(&other)?);
         match table.get(&options)?.checked() {
-            Ok(options) => Ok(waited(meter, leg.attended_transfer(other, options)).await.map(transferred).map_err(error)),
+            Ok(options) => Ok(waited(meter, leg.attended_transfer(other, options))
+                .await
+                .map(transferred)
+                .map_err(error)),
             Err(mistake) => Ok(Err(error(mistake))),
         }
     }
@@ -335,7 +426,10 @@ impl wit::HostCall for CallState {
         self.enter(0).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
-        Ok(waited(meter, leg.wait_for_hangup(timeout.map(duration))).await.map(hangup_info).map_err(error))
+        Ok(waited(meter, leg.wait_for_hangup(timeout.map(duration)))
+            .await
+            .map(hangup_info)
+            .map_err(error))
     }
 
     /// The guest let go of the leg: dropping it hangs up.
@@ -346,9 +440,19 @@ impl wit::HostCall for CallState {
 }
 
 impl wit::Host for CallState {
-    async fn bridge(&mut self, a: Resource<Leg>, b: Resource<Leg>, options: Resource<BridgeChoices>) -> Answer<()> {
+    async fn bridge(
+        &mut self,
+        a: Resource<Leg>,
+        b: Resource<Leg>,
+        options: Resource<BridgeChoices>,
+    ) -> Answer<()> {
         self.enter(0).await;
-        let Self { table, meter, session, .. } = self;
+        let Self {
+            table,
+            meter,
+            session,
+            ..
+        } = self;
         let (a, b) = (table.get(&a)?, table.get(&b)?);
         match table.get(&options)?.checked() {
             Ok(options) => Ok(waited(meter, session.bridge(a, b, options)).await.map_err(error)),
@@ -358,7 +462,12 @@ impl wit::Host for CallState {
 
     async fn unbridge(&mut self, a: Resource<Leg>) -> Answer<()> {
         self.enter(0).await;
-        let Self { table, meter, session, .. } = self;
+        let Self {
+            table,
+            meter,
+            session,
+            ..
+        } = self;
         let leg = table.get(&a)?;
         Ok(waited(meter, session.unbridge(leg)).await.map_err(error))
     }
@@ -384,7 +493,10 @@ pub(super) fn dtmf(dtmf: call::Dtmf) -> wit::Dtmf {
 }
 
 pub(super) fn info_request(info: call::InfoRequest) -> wit::InfoRequest {
-    wit::InfoRequest { body: info.body.as_ref().map(body), headers: headers(info.headers) }
+    wit::InfoRequest {
+        body: info.body.as_ref().map(body),
+        headers: headers(info.headers),
+    }
 }
 
 fn gathered(gathered: call::Gathered) -> wit::Gathered {
@@ -400,5 +512,8 @@ fn gathered(gathered: call::Gathered) -> wit::Gathered {
 }
 
 fn transferred(result: call::TransferResult) -> wit::TransferResult {
-    wit::TransferResult { accepted: status(result.accepted), outcome: result.outcome.map(status) }
+    wit::TransferResult {
+        accepted: status(result.accepted),
+        outcome: result.outcome.map(status),
+    }
 }

@@ -42,11 +42,19 @@ impl wit::HostSubscribeOptions for CallState {
         self.enter(username.len() + password.len()).await;
         Ok(())
     }
-    async fn credential_name(&mut self, _this: Resource<SubscribeOptions>, name: String) -> wasmtime::Result<()> {
+    async fn credential_name(
+        &mut self,
+        _this: Resource<SubscribeOptions>,
+        name: String,
+    ) -> wasmtime::Result<()> {
         self.enter(name.len()).await;
         Ok(())
     }
-    async fn accept(&mut self, _this: Resource<SubscribeOptions>, content_type: String) -> wasmtime::Result<()> {
+    async fn accept(
+        &mut self,
+        _this: Resource<SubscribeOptions>,
+        content_type: String,
+    ) -> wasmtime::Result<()> {
         self.enter(content_type.len()).await;
         Ok(())
     }
@@ -84,13 +92,21 @@ impl wit::HostSubscription for CallState {
     async fn state(&mut self, this: Resource<Subscription>) -> wasmtime::Result<wit::SubscriptionState> {
         match *self.table.get(&this)? {}
     }
-    async fn wait_for_notify(&mut self, this: Resource<Subscription>, _timeout: u32) -> wasmtime::Result<Result<wit::Notification, Error>> {
+    async fn wait_for_notify(
+        &mut self,
+        this: Resource<Subscription>,
+        _timeout: u32,
+    ) -> wasmtime::Result<Result<wit::Notification, Error>> {
         match *self.table.get(&this)? {}
     }
     async fn clean_notify_buffer(&mut self, this: Resource<Subscription>) -> wasmtime::Result<()> {
         match *self.table.get(&this)? {}
     }
-    async fn unsubscribe(&mut self, this: Resource<Subscription>, _timeout: u32) -> wasmtime::Result<Result<(), Error>> {
+    async fn unsubscribe(
+        &mut self,
+        this: Resource<Subscription>,
+        _timeout: u32,
+    ) -> wasmtime::Result<Result<(), Error>> {
         match *self.table.get(&this)? {}
     }
     async fn drop(&mut self, this: Resource<Subscription>) -> wasmtime::Result<()> {

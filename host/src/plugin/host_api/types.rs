@@ -19,19 +19,28 @@ pub(super) fn milliseconds(time: Duration) -> u32 {
 
 /// Bytes that a guest handed over in a list of headers.
 pub(super) fn size(headers: &[wit::Header]) -> usize {
-    headers.iter().map(|header| header.name.len() + header.value.len()).sum()
+    headers
+        .iter()
+        .map(|header| header.name.len() + header.value.len())
+        .sum()
 }
 
 pub(super) fn body_size(body: Option<&wit::Body>) -> usize {
     body.map_or(0, |body| body.content_type.len() + body.data.len())
 }
 
-pub(super) fn headers_from(session: &Session, headers: &[wit::Header]) -> Result<Vec<call::Header>, CallError> {
+pub(super) fn headers_from(
+    session: &Session,
+    headers: &[wit::Header],
+) -> Result<Vec<call::Header>, CallError> {
     let limit = session.context().limits.headers_max;
     if headers.len() > limit {
         return Err(CallError::Denied(call::Denial::Limit("limits.call.headers_max")));
     }
-    headers.iter().map(|header| session.header(&header.name, &header.value)).collect()
+    headers
+        .iter()
+        .map(|header| session.header(&header.name, &header.value))
+        .collect()
 }
 
 pub(super) fn body_from(session: &Session, body: wit::Body) -> Result<call::Body, CallError> {
@@ -39,15 +48,27 @@ pub(super) fn body_from(session: &Session, body: wit::Body) -> Result<call::Body
 }
 
 pub(super) fn body(body: &call::Body) -> wit::Body {
-    wit::Body { content_type: body.content_type().to_owned(), data: body.data().to_vec() }
+    wit::Body {
+        content_type: body.content_type().to_owned(),
+        data: body.data().to_vec(),
+    }
 }
 
 pub(super) fn headers(headers: Vec<call::ReceivedHeader>) -> Vec<wit::Header> {
-    headers.into_iter().map(|header| wit::Header { name: header.name, value: header.value }).collect()
+    headers
+        .into_iter()
+        .map(|header| wit::Header {
+            name: header.name,
+            value: header.value,
+        })
+        .collect()
 }
 
 pub(super) fn status(status: call::Status) -> wit::Status {
-    wit::Status { code: status.code, reason: status.reason }
+    wit::Status {
+        code: status.code,
+        reason: status.reason,
+    }
 }
 
 pub(super) fn hangup_info(info: call::HangupInfo) -> wit::HangupInfo {
