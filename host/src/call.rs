@@ -1,0 +1,46 @@
+//! What a flow can do to a call, as an asynchronous Rust API.
+//!
+//! It deliberately knows neither wasm nor sockets, and SIP only as values of `callbox-sip`. A [`Session`] is one run of
+//! a flow and holds its [`Leg`]s; an [`Exchange`] sits on each SIP shard and moves commands one way and events the
+//! other; [`IncomingCalls`] decides what answers a call. `wit/leg-semantics.md` is the specification of every method.
+//!
+//! Invariants: no string of a flow reaches the wire unparsed (`text`); every queue of a session is bounded
+//! ([`CallLimits`]); every wait on a leg ends with the leg; dropping a leg ends it on the wire.
+
+mod apply;
+mod command;
+mod digits;
+mod dtmf;
+mod error;
+mod events;
+mod exchange;
+mod facts;
+mod inbound;
+mod incoming;
+mod info;
+mod leg;
+mod lua_pattern;
+mod options;
+mod outbound;
+mod policy;
+mod session;
+mod text;
+mod unsupported;
+mod wait;
+
+pub use digits::{GATHER_DIGITS_MAX, GatherOutcome, Gathered};
+pub use dtmf::{Dtmf, DtmfSource};
+pub use error::{CallError, Denial, HangupInfo, Party, Status};
+pub use events::{Event, EventKind};
+pub use exchange::{Exchange, ShardQueue};
+pub use incoming::{IncomingCall, IncomingCalls, Refusal};
+pub use info::{InfoRequest, InfoResponse};
+pub use leg::{AnswerInfo, CallState, Direction, Leg};
+pub use lua_pattern::{LuaPattern, PatternError, StepsExhausted};
+pub use options::{
+    BridgeOptions, DigitPattern, GatherOptions, Login, MakeCallOptions, ReofferOptions, TransferOptions,
+};
+pub use policy::{DialGrant, DialPolicy, DialRequest};
+pub use session::{CallLimits, Session, SessionContext};
+pub use text::{BODY_MAX, Body, DialTarget, Header, ReceivedHeader};
+pub use unsupported::TransferResult;

@@ -1,0 +1,231 @@
+//! What the endpoint's events do to a leg. The shard's side of `leg.rs`.
+
+use std::sync::Arc;
+
+use callbox_sip::endpoint::{EndKind, EndpointError, Ended, LegEvent, Party as SipParty, RequestFailure};
+use callbox_sip::message::Message;
+
+use super::dtmf;
+use super::error::{CallError, HangupInfo, Party, Status};
+use super::events::EventKind;
+use super::facts;
+use super::info::InfoRequest;
+use super::leg::{AnswerInfo, LegInner, LegShared, Pending, Phase};
+
+/// Digits remembered by `dtmf-buffer`; the oldest go first.
+const TYPED_MAX: usize = 1_024;
+
+impl LegShared {
+    /// Applies an event of the endpoint's leg that stands for `attempt`.
+    pub(super) fn apply(self: &Arc<Self>, attempt: u32, event: LegEvent) {
+        let mut inner = self.lock();
+        if inner.attempt != attempt {
+            return;
+        }
+        match event {
+            LegEvent::Progress { response } => self.progressed(&mut inner, &response),
+            LegEvent::Answered { response, needs_answer } => self.answered(&mut inner, &response, needs_answer),
+            LegEvent::Confirmed { body } => {
+                if inner.phase == Phase::Answering {
+                    inner.phase = Phase::Connected;
+                }
+                if let Some(body) = body {
+                    inner.remote_body = Some(facts::from_sip_body(&body));
+                }
+            }
+            LegEvent::Info { request } => self.info_came(&mut inner, &request),
+            LegEvent::Message { request } => {
+                if let Some(body) = facts::body(&request) {
+                    self.session.post(self.id, EventKind::Message(body));
+                }
+            }
+            LegEvent::Response { request, result } => {
+                let waiting = inner
+                    .requests
+                    .iter_mut()
+                    .find(|(_, state)| matches!(state, Pending::Waiting(Some(of)) if *of == request));
+                if let Some((_, state)) = waiting {
+                    *state = match result {
+                        Ok(message) => Pending::Answered(Box::new(message)),
+                        Err(RequestFailure::Timeout) => Pending::Failed(CallError::Timeout),
+                        Err(RequestFailure::Transport(why)) => Pending::Failed(CallError::Transport(why.to_string())),
+                        // The end itself follows and wakes the wait with its reason.
+                        Err(RequestFailure::LegEnded) => Pending::Waiting(None),
+                    };
+                }
+            }
+            LegEvent::Ended(ended) => self.over(&mut inner, &ended),
+        }
+        drop(inner);
+        self.session.changed.notify_waiters();
+    }
+
+    fn progressed(&self, inner: &mut LegInner, response: &Message) {
+        inner.facts.heard(response);
+        let body = facts::body(response);
+        if body.is_some() {
+            inner.remote_body.clone_from(&body);
+            if inner.phase == Phase::RingingOut {
+                inner.phase = Phase::EarlyOut;
+            }
+        }
+        let reliable = response.headers_named("RSeq").next().is_some();
+        self.session.post(self.id, EventKind::Progress { status: facts::status(response), body, reliable });
+    }
+
+    fn answered(self: &Arc<Self>, inner: &mut LegInner, response: &Message, needs_answer: bool) {
+        inner.facts.heard(response);
+        let body = facts::body(response);
+        if body.is_some() {
+            inner.remote_body.clone_from(&body);
+        }
+        inner.phase = if needs_answer { Phase::OfferedByRemote } else { Phase::Connected };
+        inner.was_answered = true;
+        let info = AnswerInfo { status: facts::status(response), body, headers: facts::headers(response) };
+        if inner.awaited {
+            inner.outcome = Some(Ok(info));
+        } else {
+            self.session.post(self.id, EventKind::Answered(info));
+        }
+        if let Some((limit, runtime)) = inner.max_duration.take() {
+            let leg = Arc::downgrade(self);
+            runtime.spawn(async move {
+                tokio::time::sleep(limit).await;
+                if let Some(leg) = leg.upgrade() {
+                    leg.outlived();
+                }
+            });
+        }
+    }
+
+    /// The call has lasted as long as its flow allowed.
+    fn outlived(self: &Arc<Self>) {
+        self.finish(480, Some(facts::reason("maximum duration of the call")));
+        let info = HangupInfo {
+            by: Party::Host,
+            status: None,
+            q850: None,
+            text: Some("maximum duration of the call".to_owned()),
+        };
+        let mut inner = self.lock();
+        if inner.hangup_ticket.is_none() && inner.phase == Phase::Terminated {
+            inner.ended = Some(info.clone());
+            inner.hangup_ticket = Some(self.session.post(self.id, EventKind::HungUp(info)));
+        }
+    }
+
+    fn info_came(&self, inner: &mut LegInner, request: &Message) {
+        let limits = &self.session.context.limits;
+        let content_type = request.header(callbox_sip::message::HeaderName::ContentType).unwrap_or_default();
+        match dtmf::parse_info(&facts::lossy(content_type), request.body()) {
+            Some(dtmf) => {
+                let ticket = self.session.post(self.id, EventKind::Dtmf(dtmf));
+                if inner.digits.len() >= limits.digits_max {
+                    inner.digits.pop_front();
+                }
+                inner.digits.push_back((ticket, dtmf));
+                if inner.typed.len() >= TYPED_MAX {
+                    inner.typed.remove(0);
+                }
+                inner.typed.push(dtmf.digit);
+            }
+            None => {
+                let info = InfoRequest::of(request);
+                let ticket = self.session.post(self.id, EventKind::Info(info.clone()));
+                if inner.infos.len() >= limits.infos_max {
+                    inner.infos.pop_front();
+                }
+                inner.infos.push_back((ticket, info));
+            }
+        }
+    }
+
+    fn over(self: &Arc<Self>, inner: &mut LegInner, ended: &Ended) {
+        inner.sip = None;
+        match inner.phase {
+            Phase::RingingOut | Phase::EarlyOut => {
+                if let Some(response) = &ended.response {
+                    inner.facts.heard(response);
+                }
+                self.attempt_failed(inner, failure(ended));
+            }
+            Phase::Idle => {}
+            // This side ended it before; its own words stay.
+            Phase::Terminated => {}
+            Phase::OfferedByRemote | Phase::RingingIn | Phase::EarlyIn | Phase::Answering | Phase::Connected => {
+                let info = hangup_info(ended);
+                inner.phase = Phase::Terminated;
+                inner.ended = Some(info.clone());
+                inner.hangup_ticket = Some(self.session.post(self.id, EventKind::HungUp(info)));
+            }
+        }
+        for (_, state) in &mut inner.requests {
+            if matches!(state, Pending::Waiting(_)) {
+                *state = Pending::Failed(CallError::Hangup(hangup_info(ended)));
+            }
+        }
+    }
+
+    /// The endpoint would not send the INVITE.
+    pub(super) fn attempt_refused(&self, inner: &mut LegInner, error: &EndpointError) {
+        self.attempt_failed(inner, refusal(error));
+        self.session.changed.notify_waiters();
+    }
+
+    fn attempt_failed(&self, inner: &mut LegInner, error: CallError) {
+        inner.phase = Phase::Idle;
+        inner.attempt = inner.attempt.wrapping_add(1);
+        inner.failure = Some(error.clone());
+        if inner.awaited {
+            inner.outcome = Some(Err(error));
+        } else {
+            self.session.post(self.id, EventKind::Failed(error));
+        }
+    }
+}
+
+/// Why the endpoint refused a command, in the contract's words.
+pub(super) fn refusal(error: &EndpointError) -> CallError {
+    match error {
+        EndpointError::Limit(name) => CallError::limit(name),
+        EndpointError::Invalid(text) => CallError::Invalid(text.to_string()),
+        EndpointError::WrongState(text) => CallError::WrongState((*text).to_owned()),
+        EndpointError::NoSuchLeg => CallError::WrongState("the leg is over".to_owned()),
+    }
+}
+
+/// Why an outbound attempt failed.
+fn failure(ended: &Ended) -> CallError {
+    match (&ended.status, ended.why) {
+        (_, EndKind::Timeout) => CallError::Timeout,
+        (_, EndKind::Transport(why)) => CallError::Transport(why.to_string()),
+        (_, EndKind::Cancelled) => CallError::Cancelled,
+        (Some((code, reason)), _) => CallError::Rejected(Status { code: *code, reason: reason.to_string() }),
+        (None, _) => CallError::Hangup(hangup_info(ended)),
+    }
+}
+
+fn hangup_info(ended: &Ended) -> HangupInfo {
+    let q850 = ended
+        .reason
+        .as_ref()
+        .filter(|reason| reason.protocol.eq_ignore_ascii_case("Q.850"))
+        .and_then(|reason| reason.cause)
+        .and_then(|cause| u8::try_from(cause).ok());
+    HangupInfo {
+        by: match ended.by {
+            // What the endpoint calls its host is this layer, acting for the flow.
+            SipParty::Local => Party::Host,
+            SipParty::Remote => Party::Remote,
+            SipParty::Host => Party::Local,
+        },
+        status: ended.status.as_ref().map(|(code, reason)| Status { code: *code, reason: reason.to_string() }),
+        q850,
+        text: reason_text(ended),
+    }
+}
+
+fn reason_text(ended: &Ended) -> Option<String> {
+    ended.reason.as_ref().and_then(|reason| reason.text.as_deref()).map(str::to_owned)
+}
+

@@ -1,0 +1,177 @@
+//! The mailbox of a session: everything that happened and was not waited for.
+//!
+//! Bounded: when it is full the oldest event that may be lost goes, and the reader is told how many went. Answered,
+//! failed and hung-up events are never lost; their number is bounded by the number of legs and attempts. Entry type:
+//! [`Mailbox`]; what a flow reads: [`Event`].
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::dtmf::Dtmf;
+use super::error::{CallError, HangupInfo, Status};
+use super::info::InfoRequest;
+use super::leg::AnswerInfo;
+use super::text::Body;
+
+/// Something that happened to a session.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The leg it is about; 0 is the session itself.
+    pub source: u32,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened. The contract's `event-kind`.
+#[derive(Debug, Clone)]
+pub enum EventKind {
+    /// A provisional response to a call that `dial` placed.
+    Progress {
+        /// 101..=199.
+        status: Status,
+        /// Early media.
+        body: Option<Body>,
+        /// It was reliable (RFC 3262).
+        reliable: bool,
+    },
+    /// The call that `dial` placed was answered.
+    Answered(AnswerInfo),
+    /// The call that `dial` placed failed.
+    Failed(CallError),
+    /// A leg ended.
+    HungUp(HangupInfo),
+    /// A digit.
+    Dtmf(Dtmf),
+    /// An INFO that is no digit.
+    Info(InfoRequest),
+    /// A MESSAGE within the call.
+    Message(Body),
+    /// The peer put the leg on hold.
+    Held,
+    /// The peer took the leg off hold.
+    Resumed,
+    /// A timer of the flow.
+    Timer(u32),
+    /// Posted to the session from outside.
+    External(Body),
+    /// The host drains: finish within this time.
+    Shutdown(Duration),
+    /// So many events were lost before this one.
+    Overflow(u32),
+}
+
+impl EventKind {
+    /// These decide what becomes of a call, so a full mailbox never loses them.
+    fn must_be_kept(&self) -> bool {
+        matches!(self, EventKind::Answered(_) | EventKind::Failed(_) | EventKind::HungUp(_) | EventKind::Shutdown(_))
+    }
+}
+
+pub(super) struct Mailbox {
+    queue: VecDeque<(u64, Event)>,
+    max: usize,
+    lost: u32,
+    next_ticket: u64,
+}
+
+impl Mailbox {
+    pub(super) fn new(max: usize) -> Self {
+        Self { queue: VecDeque::new(), max, lost: 0, next_ticket: 1 }
+    }
+
+    /// Adds an event and returns its ticket, by which it can be taken back.
+    pub(super) fn put(&mut self, source: u32, kind: EventKind) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        if self.queue.len() >= self.max {
+            match self.queue.iter().position(|(_, event)| !event.kind.must_be_kept()) {
+                Some(oldest) => {
+                    self.queue.remove(oldest);
+                    self.lost = self.lost.saturating_add(1);
+                }
+                None if kind.must_be_kept() => {}
+                None => {
+                    self.lost = self.lost.saturating_add(1);
+                    return ticket;
+                }
+            }
+        }
+        self.queue.push_back((ticket, Event { source, kind }));
+        ticket
+    }
+
+    /// The oldest event of these sources; the news that events were lost comes first.
+    pub(super) fn take(&mut self, sources: Option<&[u32]>) -> Option<(u64, Event)> {
+        let wanted = |source: u32| sources.is_none_or(|sources| sources.contains(&source));
+        if self.lost > 0 && wanted(0) {
+            let lost = std::mem::take(&mut self.lost);
+            return Some((0, Event { source: 0, kind: EventKind::Overflow(lost) }));
+        }
+        let at = self.queue.iter().position(|(_, event)| wanted(event.source))?;
+        self.queue.remove(at)
+    }
+
+    /// Takes an event back that a blocking wait has consumed.
+    pub(super) fn take_back(&mut self, ticket: u64) {
+        if let Ok(at) = self.queue.binary_search_by_key(&ticket, |(ticket, _)| *ticket) {
+            self.queue.remove(at);
+        }
+    }
+
+    /// Drops the events for which `which` holds.
+    pub(super) fn forget(&mut self, which: impl Fn(&Event) -> bool) {
+        self.queue.retain(|(_, event)| !which(event));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn timer(id: u32) -> EventKind {
+        EventKind::Timer(id)
+    }
+
+    #[test]
+    fn a_full_mailbox_loses_the_oldest_that_may_be_lost_and_says_so() {
+        let mut mailbox = Mailbox::new(3);
+        mailbox.put(1, EventKind::Failed(CallError::Timeout));
+        mailbox.put(0, timer(1));
+        mailbox.put(0, timer(2));
+        mailbox.put(0, timer(3));
+        assert!(matches!(mailbox.take(None).unwrap().1.kind, EventKind::Overflow(1)));
+        assert!(matches!(mailbox.take(None).unwrap().1.kind, EventKind::Failed(CallError::Timeout)));
+        assert!(matches!(mailbox.take(None).unwrap().1.kind, EventKind::Timer(2)));
+        assert!(matches!(mailbox.take(None).unwrap().1.kind, EventKind::Timer(3)));
+        assert!(mailbox.take(None).is_none());
+    }
+
+    #[test]
+    fn events_that_decide_a_call_are_kept_above_the_bound() {
+        let mut mailbox = Mailbox::new(2);
+        for leg in 1..=3 {
+            mailbox.put(leg, EventKind::Failed(CallError::Cancelled));
+        }
+        mailbox.put(0, timer(9));
+        assert!(matches!(mailbox.take(None).unwrap().1.kind, EventKind::Overflow(1)));
+        for leg in 1..=3 {
+            assert_eq!(mailbox.take(None).unwrap().1.source, leg);
+        }
+        assert!(mailbox.take(None).is_none());
+    }
+
+    #[test]
+    fn only_the_wanted_sources_are_taken_and_order_holds() {
+        let mut mailbox = Mailbox::new(8);
+        mailbox.put(1, timer(1));
+        mailbox.put(2, timer(2));
+        let ticket = mailbox.put(2, timer(3));
+        mailbox.put(2, timer(4));
+        mailbox.take_back(ticket);
+        assert!(matches!(mailbox.take(Some(&[2])).unwrap().1.kind, EventKind::Timer(2)));
+        assert!(matches!(mailbox.take(Some(&[2])).unwrap().1.kind, EventKind::Timer(4)));
+        assert!(mailbox.take(Some(&[2])).is_none());
+        assert_eq!(mailbox.take(Some(&[1])).unwrap().1.source, 1);
+    }
+}

@@ -1,0 +1,162 @@
+//! Where legs meet the SIP endpoint: one [`Exchange`] a shard, on the shard's own thread.
+//!
+//! It turns commands of legs into calls of the endpoint and events of the endpoint into changes of legs, and decides
+//! nothing. Invariants: a leg stands in the ready list at most once, so the list is bounded by the number of legs; a
+//! leg is in the map from its INVITE until the endpoint's `Ended`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use callbox_sip::endpoint::{Endpoint, Event, LegEvent, LegId};
+
+use super::command::Command;
+use super::incoming::{IncomingCall, IncomingCalls};
+use super::leg::{LegShared, Pending};
+use crate::wire::{ShardCore, ShardWaker};
+
+/// The way from flows to one shard.
+pub struct ShardQueue {
+    ready: Mutex<Vec<Arc<LegShared>>>,
+    waker: ShardWaker,
+}
+
+impl ShardQueue {
+    /// A queue whose shard `waker` wakes.
+    #[must_use]
+    pub fn new(waker: ShardWaker) -> Arc<Self> {
+        Arc::new(Self { ready: Mutex::new(Vec::new()), waker })
+    }
+
+    pub(super) fn schedule(&self, leg: Arc<LegShared>) {
+        let first = {
+            let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+            ready.push(leg);
+            ready.len() == 1
+        };
+        if first {
+            self.waker.wake();
+        }
+    }
+
+    fn take_into(&self, batch: &mut Vec<Arc<LegShared>>) {
+        std::mem::swap(batch, &mut self.ready.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// A leg in the map, with the attempt that the endpoint's leg stands for.
+struct Entry {
+    leg: Arc<LegShared>,
+    attempt: u32,
+}
+
+/// The call layer's half of a shard.
+pub struct Exchange {
+    queue: Arc<ShardQueue>,
+    incoming: Arc<dyn IncomingCalls>,
+    legs: HashMap<LegId, Entry>,
+    batch: Vec<Arc<LegShared>>,
+}
+
+impl Exchange {
+    /// Calls that come in on this shard are shown to `incoming`.
+    #[must_use]
+    pub fn new(queue: Arc<ShardQueue>, incoming: Arc<dyn IncomingCalls>) -> Self {
+        Self { queue, incoming, legs: HashMap::new(), batch: Vec::new() }
+    }
+
+    fn run_commands(&mut self, now: Instant, endpoint: &mut Endpoint, leg: &Arc<LegShared>) {
+        let mut inner = leg.lock();
+        inner.scheduled = false;
+        while let Some(command) = inner.outbox.pop_front() {
+            match command {
+                Command::Invite { attempt, request } => match endpoint.invite(now, *request) {
+                    Ok(id) => {
+                        self.legs.insert(id, Entry { leg: Arc::clone(leg), attempt });
+                        if inner.attempt == attempt {
+                            inner.sip = Some(id);
+                        } else {
+                            endpoint.hangup(now, id, None);
+                        }
+                    }
+                    Err(error) if inner.attempt == attempt => leg.attempt_refused(&mut inner, &error),
+                    Err(_) => {}
+                },
+                Command::Abandon { attempt, sip, reason } => {
+                    // Given up before the endpoint gave it a name: `Invite` of an old attempt ends itself above, one
+                    // that was started since the flow looked is found by its number.
+                    let id = sip.or_else(|| self.legs.iter().find_map(|(id, entry)| {
+                        (entry.attempt == attempt && Arc::ptr_eq(&entry.leg, leg)).then_some(*id)
+                    }));
+                    if let Some(id) = id {
+                        endpoint.hangup(now, id, reason);
+                    }
+                }
+                Command::Progress { code, headers, body } => {
+                    if let Some(id) = inner.sip {
+                        endpoint.progress(now, id, code, None, &headers, body);
+                    }
+                }
+                Command::Answer { headers, body } => {
+                    if let Some(id) = inner.sip {
+                        endpoint.answer(now, id, &headers, body);
+                    }
+                }
+                Command::Reject { code, reason, headers } => {
+                    if let Some(id) = inner.sip {
+                        endpoint.reject(now, id, code, reason.as_deref(), &headers);
+                    }
+                }
+                Command::Hangup { reason } => {
+                    if let Some(id) = inner.sip {
+                        endpoint.hangup(now, id, reason);
+                    }
+                }
+                Command::Request { ticket, request } => {
+                    let Some(id) = inner.sip else { continue };
+                    let result = endpoint.request(now, id, *request);
+                    let pending = ticket.and_then(|ticket| inner.requests.iter_mut().find(|(of, _)| *of == ticket));
+                    if let Some((_, pending)) = pending {
+                        *pending = match result {
+                            Ok(request) => Pending::Waiting(Some(request)),
+                            Err(error) => Pending::Failed(super::apply::refusal(&error)),
+                        };
+                    }
+                    leg.session.changed.notify_waiters();
+                }
+            }
+        }
+    }
+}
+
+impl ShardCore for Exchange {
+    fn woken(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        let mut batch = std::mem::take(&mut self.batch);
+        self.queue.take_into(&mut batch);
+        for leg in batch.drain(..) {
+            self.run_commands(now, endpoint, &leg);
+        }
+        self.batch = batch;
+    }
+
+    fn event(&mut self, now: Instant, endpoint: &mut Endpoint, event: Event) {
+        match event {
+            Event::Incoming { leg, request, path } => {
+                let call = IncomingCall::new(leg, request, path, Arc::clone(&self.queue));
+                match call.offer(&*self.incoming) {
+                    Ok(shared) => drop(self.legs.insert(leg, Entry { leg: shared, attempt: 0 })),
+                    Err(refusal) => endpoint.reject(now, leg, refusal.code, None, &refusal.headers()),
+                }
+            }
+            Event::Leg { leg: id, event } => {
+                let over = matches!(event, LegEvent::Ended(_));
+                if let Some(entry) = self.legs.get(&id) {
+                    entry.leg.apply(entry.attempt, event);
+                }
+                if over {
+                    self.legs.remove(&id);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A call that has just come in, shown to whoever decides what answers it.
+//!
+//! The decision is taken on the shard's thread, so it must be quick and must not wait: look a route up, take a permit,
+//! [`IncomingCall::open`] a session and hand it to the runtime of the flows; or refuse.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use callbox_sip::endpoint::{Header, LegId, Path, Protocol};
+use callbox_sip::message::{Message, Uri};
+
+use super::exchange::ShardQueue;
+use super::facts::{Facts, body, lossy, user_of};
+use super::leg::{Direction, Leg, LegInner, LegShared, Phase};
+use super::session::{Session, SessionContext};
+
+/// Decides what answers a call.
+pub trait IncomingCalls: Send + Sync + 'static {
+    /// Takes the call (by [`IncomingCall::open`]) or refuses it. Runs on the shard's thread and must not wait.
+    ///
+    /// # Errors
+    /// The final response that the caller gets.
+    fn incoming(&self, call: &mut IncomingCall) -> Result<(), Refusal>;
+}
+
+/// A final response without a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// 300..=699.
+    pub code: u16,
+    /// Retry-After (RFC 3261 §20.33).
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal without Retry-After.
+    #[must_use]
+    pub fn new(code: u16) -> Self {
+        Self { code, retry_after: None }
+    }
+
+    /// 503 with Retry-After in whole seconds, rounded up.
+    #[must_use]
+    pub fn busy(retry_after: Duration) -> Self {
+        Self { code: 503, retry_after: Some(retry_after) }
+    }
+
+    pub(super) fn headers(&self) -> Vec<Header> {
+        let seconds = |wait: Duration| wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.retry_after
+            .map(|wait| Header { name: "Retry-After".into(), value: seconds(wait).to_string().into() })
+            .into_iter()
+            .collect()
+    }
+}
+
+/// An INVITE that waits for its decision.
+pub struct IncomingCall {
+    sip: LegId,
+    request: Message,
+    path: Path,
+    shard: Arc<ShardQueue>,
+    opened: Option<Arc<LegShared>>,
+}
+
+impl IncomingCall {
+    pub(super) fn new(sip: LegId, request: Message, path: Path, shard: Arc<ShardQueue>) -> Self {
+        Self { sip, request, path, shard, opened: None }
+    }
+
+    /// Shows the call and returns the leg that was opened for it.
+    pub(super) fn offer(mut self, to: &dyn IncomingCalls) -> Result<Arc<LegShared>, Refusal> {
+        to.incoming(&mut self)?;
+        // Taken without a session: nobody would ever answer.
+        self.opened.take().ok_or(Refusal::new(500))
+    }
+
+    /// Who sent the INVITE, as the socket saw it.
+    #[must_use]
+    pub fn source(&self) -> SocketAddr {
+        self.path.remote
+    }
+
+    /// Address of the listener that it came to.
+    #[must_use]
+    pub fn listener(&self) -> SocketAddr {
+        self.path.local
+    }
+
+    /// How it came.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.path.protocol
+    }
+
+    /// Call-ID.
+    #[must_use]
+    pub fn call_id(&self) -> String {
+        self.request.call_id().map(lossy).unwrap_or_default()
+    }
+
+    /// User part of the Request-URI: the number that was dialled.
+    #[must_use]
+    pub fn user(&self) -> String {
+        self.request.request().map(|line| user_of(line.uri)).unwrap_or_default()
+    }
+
+    /// Host of the Request-URI, lower case, without port.
+    #[must_use]
+    pub fn domain(&self) -> String {
+        match self.request.request().map(|line| Uri::parse(line.uri)) {
+            Some(Ok(Uri::Sip(uri))) => uri.host.to_string().to_ascii_lowercase(),
+            _ => String::new(),
+        }
+    }
+
+    /// User part of From.
+    #[must_use]
+    pub fn caller(&self) -> String {
+        self.request.from().map(|from| user_of(from.uri_raw())).unwrap_or_default()
+    }
+
+    /// Opens the session that answers the call. Its id is the Call-ID.
+    pub fn open(&mut self, context: SessionContext) -> (Session, Leg) {
+        let session = Session::open(self.call_id(), context, Arc::clone(&self.shard));
+        let leg = session.shared.enlist_first(|id| {
+            let mut inner = LegInner::new(Phase::RingingIn, Direction::Inbound);
+            inner.sip = Some(self.sip);
+            inner.remote_body = body(&self.request);
+            inner.facts = Facts::Received(self.request.clone());
+            LegShared::new(id, &session.shared, inner)
+        });
+        self.opened = Some(Arc::clone(&leg));
+        (session, Leg { shared: leg })
+    }
+}

@@ -1,0 +1,454 @@
+//! A leg: one SIP dialog between this host and a peer, as a flow holds it.
+//!
+//! Two sides share a [`LegShared`]: the flow's side (the methods of [`Leg`], spread over the files of this folder by
+//! subject) and the shard's side (`apply.rs`), each under a short lock. The flow's side never waits for the shard: it
+//! leaves commands in a bounded outbox and waits for what events change.
+//!
+//! Invariants: a method called in the wrong state changes nothing; exactly one end; every wait ends with the leg;
+//! dropping a [`Leg`] ends it on the wire. `wit/leg-semantics.md` is the table that this code follows.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use callbox_sip::endpoint::{LegId, RequestId};
+use callbox_sip::message::Message;
+use tokio::time::Instant;
+
+use super::command::Command;
+use super::dtmf::Dtmf;
+use super::error::{CallError, HangupInfo, Party, Status};
+use super::facts::Facts;
+use super::info::InfoRequest;
+use super::session::SessionShared;
+use super::text::{Body, ReceivedHeader};
+
+/// Who called whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The peer called.
+    Inbound,
+    /// The flow dials, or may.
+    Outbound,
+}
+
+/// The states of a leg as a flow sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallState {
+    /// No call: it may dial.
+    Idle,
+    /// Our INVITE is on its way.
+    RingingOut,
+    /// The peer's INVITE waits for an answer.
+    RingingIn,
+    /// As the two before, with early media.
+    Early,
+    /// Our INVITE had no offer; the 2xx brought the peer's and waits for our answer.
+    OfferedByRemote,
+    /// Established.
+    Connected,
+    /// A new offer of ours is on its way.
+    Reoffering,
+    /// Established, on hold by us.
+    Held,
+    /// Over.
+    Terminated,
+}
+
+/// What the 2xx to a call of ours said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerInfo {
+    /// The status.
+    pub status: Status,
+    /// The peer's session description: answer, or offer after an INVITE without one.
+    pub body: Option<Body>,
+    /// All headers.
+    pub headers: Vec<ReceivedHeader>,
+}
+
+/// One leg, owned. Dropping it hangs up.
+pub struct Leg {
+    pub(super) shared: Arc<LegShared>,
+}
+
+pub(super) struct LegShared {
+    pub(super) id: u32,
+    pub(super) session: Arc<SessionShared>,
+    inner: Mutex<LegInner>,
+}
+
+/// Finer than [`CallState`]: where commands and events cross.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Idle,
+    RingingOut,
+    EarlyOut,
+    OfferedByRemote,
+    RingingIn,
+    EarlyIn,
+    /// 200 sent, ACK awaited.
+    Answering,
+    Connected,
+    Terminated,
+}
+
+/// A request within the dialog whose answer a flow awaits.
+pub(super) enum Pending {
+    Waiting(Option<RequestId>),
+    Answered(Box<Message>),
+    Failed(CallError),
+}
+
+pub(super) struct LegInner {
+    pub(super) phase: Phase,
+    pub(super) direction: Direction,
+    /// The leg's name in the SIP endpoint, once it has one.
+    pub(super) sip: Option<LegId>,
+    /// Counts outbound attempts: news of one that was given up is no news of the next.
+    pub(super) attempt: u32,
+    pub(super) outbox: VecDeque<Command>,
+    /// True while the leg stands in its shard's ready list, so that it stands there once.
+    pub(super) scheduled: bool,
+    /// The caller has been told something (180, early media or a final response).
+    pub(super) rang: bool,
+    pub(super) facts: Facts,
+    pub(super) local_body: Option<Body>,
+    pub(super) remote_body: Option<Body>,
+    pub(super) digits: VecDeque<(u64, Dtmf)>,
+    /// Every digit since the start or the last clean. Seed `dtmfbuffer`.
+    pub(super) typed: String,
+    pub(super) infos: VecDeque<(u64, InfoRequest)>,
+    /// How the present attempt ended, for the `make_call` that waits for it.
+    pub(super) outcome: Option<Result<AnswerInfo, CallError>>,
+    /// A `make_call` waits: its outcome is no event.
+    pub(super) awaited: bool,
+    pub(super) requests: Vec<(u64, Pending)>,
+    pub(super) next_request: u64,
+    /// Why the last attempt failed, for waits that ran at that moment.
+    pub(super) failure: Option<CallError>,
+    pub(super) ended: Option<HangupInfo>,
+    /// The hung-up event in the mailbox, which `wait_for_hangup` takes back.
+    pub(super) hangup_ticket: Option<u64>,
+    pub(super) was_answered: bool,
+    /// Hang up so long after the answer, on this runtime.
+    pub(super) max_duration: Option<(Duration, tokio::runtime::Handle)>,
+}
+
+impl Leg {
+    pub(super) fn idle(session: &Arc<SessionShared>) -> Result<Self, CallError> {
+        let shared = session.enlist(|id| LegShared::new(id, session, LegInner::new(Phase::Idle, Direction::Outbound)))?;
+        Ok(Self { shared })
+    }
+
+    /// Number of the leg within its session, the `source` of its events.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.shared.id
+    }
+
+    /// Present state.
+    #[must_use]
+    pub fn state(&self) -> CallState {
+        self.shared.lock().phase.state()
+    }
+
+    /// Who called whom.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        self.shared.lock().direction
+    }
+
+    /// The body that the peer sent last as offer or answer. Seed `remoteoffer`.
+    #[must_use]
+    pub fn remote_offer(&self) -> Option<Body> {
+        self.shared.lock().remote_body.clone()
+    }
+
+    /// The body that we sent last as offer or answer. Seed `localoffer`.
+    #[must_use]
+    pub fn local_offer(&self) -> Option<Body> {
+        self.shared.lock().local_body.clone()
+    }
+
+    /// User part of From. Seed `ani`.
+    #[must_use]
+    pub fn ani(&self) -> String {
+        self.shared.lock().facts.ani()
+    }
+
+    /// User part of To. Seed `dnis`.
+    #[must_use]
+    pub fn dnis(&self) -> String {
+        self.shared.lock().facts.dnis()
+    }
+
+    /// Request-URI of the INVITE.
+    #[must_use]
+    pub fn request_uri(&self) -> String {
+        self.shared.lock().facts.request_uri()
+    }
+
+    /// URI of From.
+    #[must_use]
+    pub fn from_uri(&self) -> String {
+        self.shared.lock().facts.from_uri()
+    }
+
+    /// URI of To.
+    #[must_use]
+    pub fn to_uri(&self) -> String {
+        self.shared.lock().facts.to_uri()
+    }
+
+    /// Call-ID of the dialog; empty before there is one.
+    #[must_use]
+    pub fn sip_call_id(&self) -> String {
+        self.shared.lock().facts.call_id()
+    }
+
+    /// All values of a header of the peer's first message: its INVITE, or its response to ours.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Vec<String> {
+        self.shared.lock().facts.header(name)
+    }
+
+    /// Ends the leg as its state needs: CANCEL, a final response (480), or BYE. Does nothing on an idle or dead leg.
+    /// Seed `hangup`.
+    ///
+    /// # Errors
+    /// `Invalid` for a reason that is not one line.
+    pub fn hangup(&self, reason: Option<&str>) -> Result<(), CallError> {
+        let reason = reason.map(super::text::reason_text).transpose()?.map(super::facts::reason);
+        self.shared.finish(480, reason);
+        Ok(())
+    }
+
+    /// Waits until the leg is over. Seed `waitforhangup`.
+    ///
+    /// # Errors
+    /// `Timeout`; `WrongState` on an idle leg.
+    pub async fn wait_for_hangup(&self, timeout: Option<Duration>) -> Result<HangupInfo, CallError> {
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let ticket = self
+            .wait(deadline, |inner| match (inner.phase, &inner.ended) {
+                (Phase::Idle, _) => Some(Err(CallError::WrongState("wait-for-hangup on an idle leg".to_owned()))),
+                (_, Some(info)) => Some(Ok((info.clone(), inner.hangup_ticket.take()))),
+                _ => None,
+            })
+            .await?;
+        if let (_, Some(ticket)) = ticket {
+            self.shared.session.lock().mailbox.take_back(ticket);
+        }
+        Ok(ticket.0)
+    }
+
+    /// Waits until `ready` says something, or for the deadline.
+    pub(super) async fn wait<T>(
+        &self,
+        deadline: Option<Instant>,
+        mut ready: impl FnMut(&mut LegInner) -> Option<Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let mut announced = false;
+        let attempt = self.shared.lock().attempt;
+        loop {
+            let notified = self.shared.session.changed.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            {
+                let mut inner = self.shared.lock();
+                let failed = inner.attempt != attempt && inner.outcome.is_none();
+                if let Some(failure) = inner.failure.as_ref().filter(|_| failed) {
+                    return Err(failure.clone());
+                }
+                if let Some(result) = ready(&mut inner) {
+                    return result;
+                }
+            }
+            if !announced {
+                announced = true;
+                self.shared.session.before_wait();
+            }
+            if !super::wait::until(notified, deadline).await {
+                // What arrived in the same moment still counts.
+                return ready(&mut self.shared.lock()).unwrap_or(Err(CallError::Timeout));
+            }
+        }
+    }
+}
+
+impl Drop for Leg {
+    fn drop(&mut self) {
+        self.shared.finish(480, None);
+    }
+}
+
+impl Phase {
+    fn state(self) -> CallState {
+        match self {
+            Phase::Idle => CallState::Idle,
+            Phase::RingingOut => CallState::RingingOut,
+            Phase::RingingIn => CallState::RingingIn,
+            Phase::EarlyOut | Phase::EarlyIn => CallState::Early,
+            Phase::OfferedByRemote => CallState::OfferedByRemote,
+            Phase::Answering | Phase::Connected => CallState::Connected,
+            Phase::Terminated => CallState::Terminated,
+        }
+    }
+}
+
+impl LegShared {
+    pub(super) fn new(id: u32, session: &Arc<SessionShared>, inner: LegInner) -> Arc<Self> {
+        Arc::new(Self { id, session: Arc::clone(session), inner: Mutex::new(inner) })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, LegInner> {
+        // A panic while the lock was held leaves plain data behind, each step of which is valid on its own.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves a command for the shard.
+    pub(super) fn command(self: &Arc<Self>, inner: &mut LegInner, command: Command) -> Result<(), CallError> {
+        if inner.outbox.len() >= self.session.context.limits.commands_max {
+            return Err(CallError::limit("commands_per_leg"));
+        }
+        self.push(inner, command);
+        Ok(())
+    }
+
+    /// As [`Self::command`] for what ends a leg, which a full outbox must not hold up: there is at most one a call.
+    pub(super) fn push(self: &Arc<Self>, inner: &mut LegInner, command: Command) {
+        inner.outbox.push_back(command);
+        if !inner.scheduled {
+            inner.scheduled = true;
+            self.session.shard.schedule(Arc::clone(self));
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        !matches!(self.lock().phase, Phase::Idle | Phase::Terminated)
+    }
+
+    pub(super) fn was_answered(&self) -> bool {
+        self.lock().was_answered
+    }
+
+    /// The host ends the leg because its flow has ended.
+    pub(super) fn end(self: &Arc<Self>, code: u16) {
+        self.finish(code, None);
+    }
+
+    pub(super) fn auto_ring(self: &Arc<Self>) {
+        let mut inner = self.lock();
+        if inner.phase == Phase::RingingIn && !inner.rang {
+            inner.rang = true;
+            self.push(&mut inner, Command::Progress { code: 180, headers: Vec::new(), body: None });
+        }
+    }
+
+    pub(super) fn finish(self: &Arc<Self>, code: u16, reason: Option<callbox_sip::endpoint::Reason>) {
+        let mut inner = self.lock();
+        let mut info = HangupInfo { by: Party::Local, status: None, q850: None, text: None };
+        match inner.phase {
+            Phase::Idle | Phase::Terminated => return,
+            Phase::RingingIn | Phase::EarlyIn => {
+                info.status = Some(Status { code, reason: callbox_sip::message::reason_phrase(code).to_owned() });
+                self.push(&mut inner, Command::Reject { code, reason: None, headers: Vec::new() });
+            }
+            Phase::RingingOut | Phase::EarlyOut => {
+                let (attempt, sip) = (inner.attempt, inner.sip.take());
+                self.push(&mut inner, Command::Abandon { attempt, sip, reason });
+                inner.attempt = inner.attempt.wrapping_add(1);
+                if inner.awaited {
+                    inner.outcome = Some(Err(CallError::Cancelled));
+                }
+            }
+            Phase::Answering | Phase::Connected | Phase::OfferedByRemote => {
+                self.push(&mut inner, Command::Hangup { reason });
+            }
+        }
+        inner.phase = Phase::Terminated;
+        inner.ended = Some(info);
+        drop(inner);
+        self.session.changed.notify_waiters();
+    }
+
+    /// What was read from the mailbox is gone from the leg's own queues.
+    pub(super) fn taken_from_mailbox(&self, ticket: u64) {
+        let mut inner = self.lock();
+        inner.digits.retain(|(of, _)| *of != ticket);
+        inner.infos.retain(|(of, _)| *of != ticket);
+    }
+}
+
+impl LegInner {
+    pub(super) fn new(phase: Phase, direction: Direction) -> Self {
+        Self {
+            phase,
+            direction,
+            sip: None,
+            attempt: 0,
+            outbox: VecDeque::new(),
+            scheduled: false,
+            rang: false,
+            facts: Facts::None,
+            local_body: None,
+            remote_body: None,
+            digits: VecDeque::new(),
+            typed: String::new(),
+            infos: VecDeque::new(),
+            outcome: None,
+            awaited: false,
+            requests: Vec::new(),
+            next_request: 1,
+            failure: None,
+            ended: None,
+            hangup_ticket: None,
+            was_answered: false,
+            max_duration: None,
+        }
+    }
+
+    /// The error of a method that is not for this state; on a leg that the peer ended, its end.
+    pub(super) fn wrong_state(&self, method: &str) -> CallError {
+        match &self.ended {
+            Some(info) if info.by != Party::Local => CallError::Hangup(info.clone()),
+            _ => CallError::WrongState(format!("{method} on a leg in state {:?}", self.phase.state())),
+        }
+    }
+
+    /// The error of a wait that nothing can end any more, if that is so.
+    pub(super) fn no_more(&self, method: &str) -> Option<CallError> {
+        matches!(self.phase, Phase::Idle | Phase::Terminated).then(|| self.wrong_state(method))
+    }
+
+    pub(super) fn ended_by_flow(&self) -> bool {
+        self.ended.as_ref().is_some_and(|info| info.by == Party::Local)
+    }
+
+    pub(super) fn require_established(&self, method: &str) -> Result<(), CallError> {
+        match self.phase {
+            Phase::Connected => Ok(()),
+            _ => Err(self.wrong_state(method)),
+        }
+    }
+
+    pub(super) fn open_request(&mut self, max: usize) -> Result<u64, CallError> {
+        if self.requests.len() >= max {
+            return Err(CallError::limit("requests_per_leg"));
+        }
+        let ticket = self.next_request;
+        self.next_request += 1;
+        self.requests.push((ticket, Pending::Waiting(None)));
+        Ok(ticket)
+    }
+
+    /// The answer of a request, once; `Waiting` stays.
+    pub(super) fn take_answer(&mut self, ticket: u64) -> Option<Pending> {
+        let at = self.requests.iter().position(|(of, state)| *of == ticket && !matches!(state, Pending::Waiting(_)))?;
+        Some(self.requests.swap_remove(at).1)
+    }
+
+    pub(super) fn close_request(&mut self, ticket: u64) {
+        self.requests.retain(|(of, _)| *of != ticket);
+    }
+}

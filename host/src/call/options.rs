@@ -1,0 +1,163 @@
+//! What a flow may ask of an operation: one plain struct per `…-options` resource of the contract.
+//!
+//! The defaults are the contract's defaults (`wit/sipcall.wit`); nothing is checked here.
+
+use std::time::Duration;
+
+use super::text::{Body, Header};
+
+/// How to place a call. Seed: the named parameters of `makecall`.
+#[derive(Debug, Clone)]
+pub struct MakeCallOptions {
+    /// Until the final answer; then CANCEL. Default 15 s.
+    pub timeout: Duration,
+    /// The offer; none sends an INVITE without one and the 2xx brings the peer's.
+    pub offer: Option<Body>,
+    /// Extra headers, order kept (seed `H_XXX`).
+    pub headers: Vec<Header>,
+    /// User name, password, realm; no realm answers any realm. Tried for matching challenges.
+    pub credentials: Vec<Login>,
+    /// A login that the operator configured under this name.
+    pub credential_name: Option<String>,
+    /// From user and display name.
+    pub caller_id: Option<(String, Option<String>)>,
+    /// A trunk of the tenant's configuration.
+    pub trunk: Option<String>,
+    /// Identity and credentials of a registration of this session.
+    pub registration: Option<u32>,
+    /// Hang up by itself this long after the answer.
+    pub max_duration: Option<Duration>,
+    /// Follow 3xx within the dial rules.
+    pub follow_redirects: bool,
+}
+
+impl Default for MakeCallOptions {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(15),
+            offer: None,
+            headers: Vec::new(),
+            credentials: Vec::new(),
+            credential_name: None,
+            caller_id: None,
+            trunk: None,
+            registration: None,
+            max_duration: None,
+            follow_redirects: false,
+        }
+    }
+}
+
+/// User name and password for digest authentication (RFC 7616).
+#[derive(Clone)]
+pub struct Login {
+    /// User name.
+    pub username: String,
+    /// Password; never logged.
+    pub password: String,
+    /// Realm it answers; none answers any.
+    pub realm: Option<String>,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").field("username", &self.username).field("realm", &self.realm).finish_non_exhaustive()
+    }
+}
+
+/// When a gathering of digits is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DigitPattern {
+    /// A Lua 5.1 pattern searched for in all digits, as the seed does.
+    Lua(String),
+    /// A regular expression (linear time) searched for in all digits.
+    Regex(String),
+    /// Exactly so many digits.
+    Length(u32),
+    /// Any of these keys ends the input and is not part of it.
+    Terminator(String),
+}
+
+/// How long and how much to gather. Seed: `gatherdigits`.
+#[derive(Debug, Clone)]
+pub struct GatherOptions {
+    /// The longest wait between two digits. Default 3 s.
+    pub inter_digit: Duration,
+    /// The longest wait for the first digit; none: as `inter_digit`.
+    pub first_digit: Option<Duration>,
+    /// The longest time for all of it; none: no bound of its own.
+    pub total: Option<Duration>,
+    /// Default 64, which is also the most a flow may ask for.
+    pub max_digits: u32,
+    /// Forget digits typed before.
+    pub clear_first: bool,
+}
+
+impl Default for GatherOptions {
+    fn default() -> Self {
+        Self {
+            inter_digit: Duration::from_secs(3),
+            first_digit: None,
+            total: None,
+            max_digits: 64,
+            clear_first: false,
+        }
+    }
+}
+
+/// A new offer within a call. Seed: `reoffer`.
+#[derive(Debug, Clone)]
+pub struct ReofferOptions {
+    /// The offer; none sends a re-INVITE without one.
+    pub offer: Option<Body>,
+    /// Default 15 s.
+    pub timeout: Duration,
+    /// Extra headers.
+    pub headers: Vec<Header>,
+    /// UPDATE (RFC 3311) instead of re-INVITE.
+    pub use_update: bool,
+}
+
+impl Default for ReofferOptions {
+    fn default() -> Self {
+        Self { offer: None, timeout: Duration::from_secs(15), headers: Vec::new(), use_update: false }
+    }
+}
+
+/// A transfer. Seed: `blindxfer`.
+#[derive(Debug, Clone)]
+pub struct TransferOptions {
+    /// Default 60 s.
+    pub timeout: Duration,
+    /// Extra headers.
+    pub headers: Vec<Header>,
+    /// Wait for the final NOTIFY instead of the 202.
+    pub wait_for_outcome: bool,
+    /// Keep the leg afterwards.
+    pub keep_leg: bool,
+}
+
+impl Default for TransferOptions {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(60), headers: Vec::new(), wait_for_outcome: false, keep_leg: false }
+    }
+}
+
+/// What a bridge relays.
+#[derive(Debug, Clone)]
+pub struct BridgeOptions {
+    /// re-INVITE, UPDATE and hold.
+    pub relay_offers: bool,
+    /// INFO, DTMF included.
+    pub relay_info: bool,
+    /// Hang up the other leg when one ends.
+    pub hangup_other: bool,
+    /// A feature code that becomes an event instead of being relayed.
+    pub watch_digits: Option<String>,
+}
+
+impl Default for BridgeOptions {
+    fn default() -> Self {
+        Self { relay_offers: true, relay_info: true, hangup_other: true, watch_digits: None }
+    }
+}

@@ -1,0 +1,134 @@
+//! What a flow does to place a call: make-call, dial, cancel.
+//!
+//! An attempt that fails leaves the leg idle, so that the same leg may hunt through several destinations. News of an
+//! attempt that was given up never reaches the next one: each carries its number.
+
+use callbox_sip::endpoint::{InviteRequest, PartyAddress};
+use tokio::time::Instant;
+
+use super::command::Command;
+use super::error::CallError;
+use super::events::EventKind;
+use super::facts::{self, Facts};
+use super::leg::{AnswerInfo, Direction, Leg, Phase};
+use super::options::MakeCallOptions;
+use super::policy::DialRequest;
+use super::text::{self, DialTarget};
+
+impl Leg {
+    /// Places the call and waits for its final answer. Seed `makecall`.
+    ///
+    /// # Errors
+    /// `Rejected` with the status, `Timeout` (the INVITE is cancelled), `Denied`, `Invalid`, `WrongState`.
+    pub async fn make_call(&self, dest: &str, options: &MakeCallOptions) -> Result<AnswerInfo, CallError> {
+        self.start(dest, options, true)?;
+        let answer = self.wait(Some(Instant::now() + options.timeout), |inner| inner.outcome.take()).await;
+        let mut inner = self.shared.lock();
+        inner.awaited = false;
+        if answer == Err(CallError::Timeout) && matches!(inner.phase, Phase::RingingOut | Phase::EarlyOut) {
+            self.abandon(&mut inner, None);
+        }
+        answer
+    }
+
+    /// The same without waiting: progress, answer and failure come as events.
+    ///
+    /// # Errors
+    /// Those of [`Leg::make_call`] that need no answer of the peer's.
+    pub fn dial(&self, dest: &str, options: &MakeCallOptions) -> Result<(), CallError> {
+        self.start(dest, options, false)
+    }
+
+    /// Gives up a call that has not been answered; it fails with `Cancelled` and the leg is idle again.
+    ///
+    /// # Errors
+    /// `WrongState` unless a call of ours waits for its answer; `Invalid` for a reason that is not one line.
+    pub fn cancel(&self, reason: Option<&str>) -> Result<(), CallError> {
+        let reason = reason.map(text::reason_text).transpose()?.map(facts::reason);
+        let mut inner = self.shared.lock();
+        if !matches!(inner.phase, Phase::RingingOut | Phase::EarlyOut) {
+            return Err(inner.wrong_state("cancel"));
+        }
+        if inner.awaited {
+            inner.outcome = Some(Err(CallError::Cancelled));
+        }
+        let awaited = inner.awaited;
+        self.abandon(&mut inner, reason);
+        drop(inner);
+        if awaited {
+            self.shared.session.changed.notify_waiters();
+        } else {
+            self.shared.session.post(self.shared.id, EventKind::Failed(CallError::Cancelled));
+        }
+        Ok(())
+    }
+
+    /// Forgets the attempt; the shard ends it on the wire (CANCEL, or ACK and BYE where a 2xx crosses).
+    fn abandon(&self, inner: &mut super::leg::LegInner, reason: Option<callbox_sip::endpoint::Reason>) {
+        let (attempt, sip) = (inner.attempt, inner.sip.take());
+        inner.attempt = inner.attempt.wrapping_add(1);
+        inner.phase = Phase::Idle;
+        self.shared.push(inner, Command::Abandon { attempt, sip, reason });
+    }
+
+    fn start(&self, dest: &str, options: &MakeCallOptions, awaited: bool) -> Result<(), CallError> {
+        {
+            let inner = self.shared.lock();
+            if inner.phase != Phase::Idle {
+                return Err(inner.wrong_state("make-call"));
+            }
+        }
+        let target = DialTarget::parse(dest)?;
+        text::check_headers(&options.headers)?;
+        if options.registration.is_some() {
+            return Err(CallError::unsupported("make-call-options.registration"));
+        }
+        if options.follow_redirects {
+            return Err(CallError::unsupported("make-call-options.follow-redirects"));
+        }
+        if let Some(name) = &options.credential_name {
+            return Err(CallError::UnknownDestination(format!("no credential named {}", text::quoted(name))));
+        }
+        let (caller_user, caller_name) = match &options.caller_id {
+            Some((user, name)) => {
+                facts::check_caller_id(user, name.as_deref())?;
+                (Some(user.as_str()), name.as_deref())
+            }
+            None => (None, None),
+        };
+        let session = &self.shared.session;
+        let request = DialRequest { target: &target, caller_user, caller_name, trunk: options.trunk.as_deref() };
+        let grant = session.context.policy.grant(&request)?;
+        let mut inner = self.shared.lock();
+        if inner.phase != Phase::Idle {
+            return Err(inner.wrong_state("make-call"));
+        }
+        let invite = InviteRequest {
+            uri: target.as_str().to_owned(),
+            from: PartyAddress {
+                user: Some(grant.from_user.as_str().into()),
+                display: grant.from_name.map(Into::into),
+                host: None,
+            },
+            to: None,
+            next_hop: grant.next_hop,
+            headers: options.headers.iter().map(facts::to_sip_header).collect(),
+            body: options.offer.as_ref().map(facts::to_sip_body),
+            credentials: options.credentials.iter().map(facts::to_sip_credentials).collect(),
+            contact_user: None,
+            timeout: options.timeout,
+        };
+        let attempt = inner.attempt;
+        self.shared.command(&mut inner, Command::Invite { attempt, request: Box::new(invite) })?;
+        inner.direction = Direction::Outbound;
+        inner.phase = Phase::RingingOut;
+        inner.awaited = awaited;
+        inner.outcome = None;
+        inner.local_body.clone_from(&options.offer);
+        inner.remote_body = None;
+        inner.facts = Facts::dialled(grant.from_user, target.as_str().to_owned());
+        inner.max_duration =
+            options.max_duration.and_then(|limit| Some((limit, tokio::runtime::Handle::try_current().ok()?)));
+        Ok(())
+    }
+}

@@ -1,0 +1,305 @@
+//! A session: one run of a flow, its legs and its mailbox.
+//!
+//! It deliberately knows nothing of what runs the flow. Entry type: [`Session`]. Invariants: at most
+//! [`CallLimits::legs_max`] legs at a time; the mailbox holds at most [`CallLimits::mailbox_max`] events and loses the
+//! oldest that may be lost; a wait ends at its time-out, at its event, or with the leg it is about.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::error::CallError;
+use super::events::{Event, EventKind, Mailbox};
+use super::exchange::ShardQueue;
+use super::leg::{Leg, LegShared};
+use super::policy::DialPolicy;
+
+/// Bounds of one session. The operator's table of limits sets them; each has its row there.
+#[derive(Debug, Clone)]
+pub struct CallLimits {
+    /// Legs that one session may hold at a time.
+    pub legs_max: usize,
+    /// Events that wait in the mailbox.
+    pub mailbox_max: usize,
+    /// Timers of `events.set-timer`.
+    pub timers_max: usize,
+    /// Digits that wait to be read, a leg.
+    pub digits_max: usize,
+    /// INFO requests that wait to be read, a leg.
+    pub infos_max: usize,
+    /// Operations that a flow may have under way, a leg.
+    pub commands_max: usize,
+    /// In-dialog requests whose answer is awaited, a leg.
+    pub requests_max: usize,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            legs_max: 16,
+            mailbox_max: 128,
+            timers_max: 64,
+            digits_max: 128,
+            infos_max: 16,
+            commands_max: 32,
+            requests_max: 16,
+        }
+    }
+}
+
+/// What a session is told about itself and granted, fixed at its start.
+pub struct SessionContext {
+    /// Tenant that owns the flow.
+    pub tenant: Arc<str>,
+    /// Name of the flow within the tenant.
+    pub flow: Arc<str>,
+    /// Version of the flow that answers this call, for people.
+    pub version: Arc<str>,
+    /// Configuration of the flow (seed `iw.CONF`).
+    pub config: Arc<BTreeMap<String, String>>,
+    /// Send 180 by itself when the flow waits before it has answered, rejected or rung.
+    pub auto_ring: bool,
+    /// Who may dial what.
+    pub policy: Arc<dyn DialPolicy>,
+    /// Bounds.
+    pub limits: Arc<CallLimits>,
+}
+
+/// One run of a flow.
+pub struct Session {
+    pub(super) shared: Arc<SessionShared>,
+}
+
+pub(super) struct SessionShared {
+    pub(super) id: String,
+    pub(super) context: SessionContext,
+    pub(super) shard: Arc<ShardQueue>,
+    /// Wakes every wait of the session. A flow has one wait at a time, so this is one waiter in practice.
+    pub(super) changed: Notify,
+    inner: Mutex<SessionInner>,
+}
+
+pub(super) struct SessionInner {
+    pub(super) mailbox: Mailbox,
+    /// Id and deadline, unordered: there are few.
+    timers: Vec<(u32, Instant)>,
+    legs: Vec<(u32, Weak<LegShared>)>,
+    next_id: u32,
+}
+
+impl Session {
+    /// Opens a session on a shard; all legs it creates live there.
+    pub(super) fn open(id: String, context: SessionContext, shard: Arc<ShardQueue>) -> Self {
+        let inner = SessionInner {
+            mailbox: Mailbox::new(context.limits.mailbox_max),
+            timers: Vec::new(),
+            legs: Vec::new(),
+            next_id: 1,
+        };
+        Self {
+            shared: Arc::new(SessionShared { id, context, shard, changed: Notify::new(), inner: Mutex::new(inner) }),
+        }
+    }
+
+    /// Unique among the sessions of this host; the Call-ID of the call that began it, if one did.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.shared.id
+    }
+
+    /// What the session was told and granted.
+    #[must_use]
+    pub fn context(&self) -> &SessionContext {
+        &self.shared.context
+    }
+
+    /// An idle leg. Seed `sipcall:new()`.
+    ///
+    /// # Errors
+    /// `Denied(Limit)` when the session holds `legs_max` legs.
+    pub fn new_leg(&self) -> Result<Leg, CallError> {
+        Leg::idle(&self.shared)
+    }
+
+    /// Waits. Seed `iw.sleep`.
+    pub async fn sleep(&self, time: Duration) {
+        self.before_wait();
+        tokio::time::sleep(time).await;
+    }
+
+    /// The next event of these sources (none: of any), in order of arrival.
+    ///
+    /// # Errors
+    /// `Timeout`.
+    pub async fn next_event(&self, sources: Option<&[u32]>, timeout: Option<Duration>) -> Result<Event, CallError> {
+        self.before_wait();
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        loop {
+            let notified = self.shared.changed.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            let wake = {
+                let mut inner = self.shared.lock();
+                inner.expire_timers(Instant::now());
+                if let Some(taken) = inner.mailbox.take(sources) {
+                    drop(inner);
+                    return Ok(self.shared.hand_out(taken));
+                }
+                inner.timers.iter().map(|&(_, at)| at).chain(deadline).min()
+            };
+            if !super::wait::until(notified, wake).await && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(CallError::Timeout);
+            }
+        }
+    }
+
+    /// The next event, if one is there.
+    #[must_use]
+    pub fn poll_event(&self) -> Option<Event> {
+        let taken = {
+            let mut inner = self.shared.lock();
+            inner.expire_timers(Instant::now());
+            inner.mailbox.take(None)
+        };
+        taken.map(|taken| self.shared.hand_out(taken))
+    }
+
+    /// Sets timer `id`, which becomes an event; a timer of the same id is set anew.
+    ///
+    /// # Errors
+    /// `Denied(Limit)` when `timers_max` are set.
+    pub fn set_timer(&self, id: u32, after: Duration) -> Result<(), CallError> {
+        let at = Instant::now() + after;
+        {
+            let mut inner = self.shared.lock();
+            let full = inner.timers.len() >= self.shared.context.limits.timers_max;
+            match inner.timers.iter_mut().find(|timer| timer.0 == id) {
+                Some(timer) => timer.1 = at,
+                None if full => return Err(CallError::limit("timers_per_session")),
+                None => inner.timers.push((id, at)),
+            }
+        }
+        self.shared.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Forgets timer `id`, also where it has expired and was not read yet.
+    pub fn cancel_timer(&self, id: u32) {
+        let mut inner = self.shared.lock();
+        inner.timers.retain(|timer| timer.0 != id);
+        inner.mailbox.forget(|event| event.source == 0 && matches!(event.kind, EventKind::Timer(timer) if timer == id));
+    }
+
+    /// Puts an event of the session itself (source 0) into the mailbox.
+    pub fn post(&self, kind: EventKind) {
+        self.shared.post(0, kind);
+    }
+
+    /// Legs that are alive on the wire.
+    #[must_use]
+    pub fn live_legs(&self) -> usize {
+        self.shared.legs().iter().filter(|leg| leg.is_live()).count()
+    }
+
+    /// Ends every leg that is still up: an unanswered inbound one with `code` (the session's outcome), others as
+    /// [`Leg::hangup`] does.
+    pub fn end_legs(&self, code: u16) {
+        for leg in self.shared.legs() {
+            leg.end(code);
+        }
+    }
+
+    /// True if an inbound call of this session was answered at some time.
+    #[must_use]
+    pub fn was_answered(&self) -> bool {
+        self.shared.legs().iter().any(|leg| leg.was_answered())
+    }
+
+    pub(super) fn before_wait(&self) {
+        self.shared.before_wait();
+    }
+}
+
+impl SessionShared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, SessionInner> {
+        // A panic while the lock was held leaves plain data behind, each step of which is valid on its own.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an id for a new leg and remembers the leg.
+    pub(super) fn enlist(&self, make: impl FnOnce(u32) -> Arc<LegShared>) -> Result<Arc<LegShared>, CallError> {
+        let mut inner = self.lock();
+        inner.legs.retain(|(_, leg)| leg.strong_count() > 0);
+        if inner.legs.len() >= self.context.limits.legs_max {
+            return Err(CallError::limit("legs_per_session"));
+        }
+        let id = inner.next_id;
+        inner.next_id = inner.next_id.wrapping_add(1).max(1);
+        let leg = make(id);
+        inner.legs.push((id, Arc::downgrade(&leg)));
+        Ok(leg)
+    }
+
+    /// The leg that a session begins with, for which there is always room.
+    pub(super) fn enlist_first(&self, make: impl FnOnce(u32) -> Arc<LegShared>) -> Arc<LegShared> {
+        let mut inner = self.lock();
+        let id = inner.next_id;
+        inner.next_id += 1;
+        let leg = make(id);
+        inner.legs.push((id, Arc::downgrade(&leg)));
+        leg
+    }
+
+    pub(super) fn legs(&self) -> Vec<Arc<LegShared>> {
+        self.lock().legs.iter().filter_map(|(_, leg)| leg.upgrade()).collect()
+    }
+
+    pub(super) fn post(&self, source: u32, kind: EventKind) -> u64 {
+        let ticket = self.lock().mailbox.put(source, kind);
+        self.changed.notify_waiters();
+        ticket
+    }
+
+    /// What is read from the mailbox must not be read again from the leg it is about.
+    fn hand_out(&self, taken: (u64, Event)) -> Event {
+        let (ticket, event) = taken;
+        if matches!(event.kind, EventKind::Dtmf(_) | EventKind::Info(_)) {
+            let leg = self.lock().legs.iter().find(|(id, _)| *id == event.source).and_then(|(_, leg)| leg.upgrade());
+            if let Some(leg) = leg {
+                leg.taken_from_mailbox(ticket);
+            }
+        }
+        event
+    }
+
+    /// A flow that begins to wait without having told the caller anything lets it ring.
+    pub(super) fn before_wait(&self) {
+        if !self.context.auto_ring {
+            return;
+        }
+        let first = self.lock().legs.first().and_then(|(_, leg)| leg.upgrade());
+        if let Some(leg) = first {
+            leg.auto_ring();
+        }
+    }
+}
+
+impl SessionInner {
+    fn expire_timers(&mut self, now: Instant) {
+        let mut expired: VecDeque<(u32, Instant)> = VecDeque::new();
+        self.timers.retain(|&timer| {
+            let due = timer.1 <= now;
+            if due {
+                expired.push_back(timer);
+            }
+            !due
+        });
+        expired.make_contiguous().sort_by_key(|timer| timer.1);
+        for (id, _) in expired {
+            self.mailbox.put(0, EventKind::Timer(id));
+        }
+    }
+}

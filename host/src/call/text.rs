@@ -1,0 +1,222 @@
+//! Strings from a flow become SIP here, or become an error.
+//!
+//! A guest's string is hostile until one of these constructors has parsed it: nothing with CR, LF or NUL reaches a
+//! header, and no flow writes a header that the stack owns (Via, CSeq, Contact, …). Entry types: [`Header`], [`Body`],
+//! [`DialTarget`].
+
+use bytes::Bytes;
+
+use super::error::{CallError, Denial};
+
+/// Bytes of one header value from a flow.
+pub const HEADER_VALUE_MAX: usize = 2_048;
+/// Headers that one operation of a flow may add.
+pub const HEADERS_MAX: usize = 32;
+/// Bytes of a body from a flow: what fits a UDP datagram with headers.
+pub const BODY_MAX: usize = 48 * 1024;
+/// Bytes of a destination URI.
+pub const URI_MAX: usize = 512;
+/// Bytes of a reason phrase, a Reason text, a MIME type, or a name.
+pub const SHORT_TEXT_MAX: usize = 256;
+
+/// Headers that belong to transactions, dialogs, the transport or to methods of their own.
+const OWNED_BY_HOST: &[&str] = &[
+    "via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "content-length", "l",
+    "content-type", "c", "route", "record-route", "authorization", "proxy-authorization", "www-authenticate",
+    "proxy-authenticate", "authentication-info", "require", "proxy-require", "supported", "k", "unsupported", "rack",
+    "rseq", "session-expires", "x", "min-se", "allow", "event", "o", "subscription-state", "expires", "refer-to", "r",
+    "replaces", "retry-after", "warning-agent", "path", "service-route", "p-asserted-identity", "identity", "y",
+];
+
+/// One SIP header field that a flow may set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    name: String,
+    value: String,
+}
+
+impl Header {
+    /// Checks that `name` is a token (RFC 3261 §25.1) that the host does not own, and that `value` is one line.
+    ///
+    /// # Errors
+    /// `Invalid` with what is wrong, or `Denied(Header)` for a header of the host's.
+    pub fn parse(name: &str, value: &str) -> Result<Self, CallError> {
+        if name.is_empty() || name.len() > SHORT_TEXT_MAX || !name.bytes().all(is_token_byte) {
+            return Err(CallError::invalid(format!("header name {} is not a SIP token", quoted(name))));
+        }
+        if OWNED_BY_HOST.iter().any(|owned| owned.eq_ignore_ascii_case(name)) {
+            return Err(CallError::Denied(Denial::Header(name.to_owned())));
+        }
+        if value.len() > HEADER_VALUE_MAX {
+            return Err(CallError::invalid(format!(
+                "value of header {name} has {} bytes, {HEADER_VALUE_MAX} at most",
+                value.len()
+            )));
+        }
+        one_line(value, || format!("value of header {name}"))?;
+        Ok(Self { name: name.to_owned(), value: value.trim().to_owned() })
+    }
+
+    /// The name as the flow wrote it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The value, without white space round it.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+}
+
+/// A header as the peer sent it: bytes that are not UTF-8 are replaced, nothing is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedHeader {
+    /// Name as on the wire.
+    pub name: String,
+    /// Value as on the wire, unfolded.
+    pub value: String,
+}
+
+/// A message body and its MIME type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    content_type: String,
+    data: Bytes,
+}
+
+impl Body {
+    /// Checks a body of a flow. `application/sdp` gets CRLF line ends (the seed's strings end their lines with LF) and
+    /// must begin with `v=`; everything else passes unchanged.
+    ///
+    /// # Errors
+    /// `Invalid` with what is wrong.
+    pub fn parse(content_type: &str, data: Vec<u8>) -> Result<Self, CallError> {
+        let content_type = content_type.trim();
+        let mime = content_type.split(';').next().unwrap_or_default().trim();
+        let well_formed = mime
+            .split_once('/')
+            .is_some_and(|(kind, sub)| !kind.is_empty() && !sub.is_empty() && (kind.bytes().chain(sub.bytes())).all(is_token_byte));
+        if !well_formed || content_type.len() > SHORT_TEXT_MAX {
+            return Err(CallError::invalid(format!("content type {} is not type/subtype", quoted(content_type))));
+        }
+        one_line(content_type, || "content type".to_owned())?;
+        if data.len() > BODY_MAX {
+            return Err(CallError::invalid(format!("body has {} bytes, {BODY_MAX} at most", data.len())));
+        }
+        let data = if mime.eq_ignore_ascii_case("application/sdp") { normalise_sdp(data)? } else { data };
+        Ok(Self { content_type: content_type.to_owned(), data: Bytes::from(data) })
+    }
+
+    /// A body as the peer sent it.
+    pub(crate) fn received(content_type: &[u8], data: Bytes) -> Self {
+        Self { content_type: String::from_utf8_lossy(content_type).into_owned(), data }
+    }
+
+    /// MIME type with its parameters.
+    #[must_use]
+    pub fn content_type(&self) -> &str {
+        &self.content_type
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn data(&self) -> &Bytes {
+        &self.data
+    }
+}
+
+fn normalise_sdp(data: Vec<u8>) -> Result<Vec<u8>, CallError> {
+    let start = data.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(data.len());
+    let text = data.get(start..).unwrap_or_default();
+    if !text.starts_with(b"v=") {
+        return Err(CallError::invalid("an application/sdp body must begin with v= (RFC 8866 §5)"));
+    }
+    if text.contains(&0) {
+        return Err(CallError::invalid("an application/sdp body must not contain NUL"));
+    }
+    let mut out = Vec::with_capacity(text.len() + 32);
+    for line in text.split(|&byte| byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        // The page's here-documents end with empty lines; SDP has none.
+        if !line.is_empty() {
+            out.extend_from_slice(line);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    Ok(out)
+}
+
+/// A destination that a flow named: a `sip:`, `sips:` or `tel:` URI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialTarget {
+    uri: String,
+}
+
+impl DialTarget {
+    /// Parses `dest`.
+    ///
+    /// # Errors
+    /// `Invalid` for what is not a URI, `Unsupported` for schemes the host does not dial.
+    pub fn parse(dest: &str) -> Result<Self, CallError> {
+        let dest = dest.trim();
+        if dest.len() > URI_MAX {
+            return Err(CallError::invalid(format!("destination has {} bytes, {URI_MAX} at most", dest.len())));
+        }
+        if dest.bytes().any(|byte| byte <= b' ' || byte == 0x7f || matches!(byte, b'<' | b'>' | b'"')) {
+            return Err(CallError::invalid(format!("destination {} is not a URI", quoted(dest))));
+        }
+        match callbox_sip::message::Uri::parse(dest.as_bytes()) {
+            Ok(callbox_sip::message::Uri::Sip(_)) => Ok(Self { uri: dest.to_owned() }),
+            Ok(_) => Err(CallError::Unsupported(format!("destination {}: only sip: is dialled without a trunk", quoted(dest)))),
+            Err(error) => Err(CallError::invalid(format!("destination {}: {error}", quoted(dest)))),
+        }
+    }
+
+    /// The URI as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.uri
+    }
+}
+
+/// Checks a reason phrase or Reason text of a flow.
+pub(crate) fn reason_text(text: &str) -> Result<&str, CallError> {
+    if text.len() > SHORT_TEXT_MAX {
+        return Err(CallError::invalid(format!("reason has {} bytes, {SHORT_TEXT_MAX} at most", text.len())));
+    }
+    one_line(text, || "reason".to_owned())?;
+    Ok(text)
+}
+
+/// Checks the number of headers that one operation adds.
+pub(crate) fn check_headers(headers: &[Header]) -> Result<(), CallError> {
+    if headers.len() > HEADERS_MAX {
+        return Err(CallError::limit("headers_per_operation"));
+    }
+    Ok(())
+}
+
+fn one_line(text: &str, what: impl Fn() -> String) -> Result<(), CallError> {
+    if let Some(byte) = text.bytes().find(|&byte| byte < b' ' && byte != b'\t' || byte == 0x7f) {
+        return Err(CallError::invalid(format!("{} contains control byte 0x{byte:02x}", what())));
+    }
+    Ok(())
+}
+
+/// `token` of RFC 3261 §25.1.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)
+}
+
+/// A guest's text for an error message: escaped and short.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len().min(64) + 2);
+    out.push('"');
+    for c in text.chars().take(64) {
+        out.extend(c.escape_default());
+    }
+    out.push('"');
+    out
+}
