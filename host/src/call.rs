@@ -5,7 +5,7 @@
 //! other; [`IncomingCalls`] decides what answers a call. `wit/leg-semantics.md` is the specification of every method.
 //!
 //! Invariants: no string of a flow reaches the wire unparsed (`text`); every queue of a session is bounded
-//! ([`CallLimits`]); every wait on a leg ends with the leg; dropping a leg ends it on the wire.
+//! (`config::limits`); every wait on a leg ends with the leg; dropping a leg ends it on the wire.
 
 mod apply;
 mod command;
@@ -41,6 +41,6 @@ pub use options::{
     BridgeOptions, DigitPattern, GatherOptions, Login, MakeCallOptions, ReofferOptions, TransferOptions,
 };
 pub use policy::{DialGrant, DialPolicy, DialRequest};
-pub use session::{CallLimits, Session, SessionContext};
-pub use text::{BODY_MAX, Body, DialTarget, Header, ReceivedHeader};
+pub use session::{Session, SessionContext};
+pub use text::{Body, DialTarget, Header, ReceivedHeader};
 pub use unsupported::TransferResult;

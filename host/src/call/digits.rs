@@ -51,7 +51,7 @@ impl Leg {
     /// # Errors
     /// `Timeout`, `Hangup`, `WrongState` on an idle leg.
     pub async fn wait_for_dtmf(&self, timeout: Duration) -> Result<Dtmf, CallError> {
-        self.next_digit(Instant::now() + timeout, "wait-for-dtmf").await
+        self.next_digit(self.shared.session.deadline(timeout), "wait-for-dtmf").await
     }
 
     /// Gathers digits until the pattern is complete. Seed `gatherdigits`.

@@ -35,7 +35,7 @@ impl Leg {
     }
 
     fn provisional(&self, code: u16, body: Option<Body>, headers: Vec<Header>, method: &str) -> Result<(), CallError> {
-        text::check_headers(&headers)?;
+        text::check_headers(&headers, &self.shared.session.context.limits)?;
         let mut inner = self.shared.lock();
         inner.require_unanswered(method)?;
         let sip_body = body.as_ref().map(facts::to_sip_body);
@@ -57,7 +57,7 @@ impl Leg {
     /// time-out of 0 does not wait for the ACK);
     /// `Hangup` when the caller gave up first.
     pub async fn answer(&self, body: Body, headers: Vec<Header>, timeout: Duration) -> Result<(), CallError> {
-        text::check_headers(&headers)?;
+        text::check_headers(&headers, &self.shared.session.context.limits)?;
         if body.data().is_empty() {
             return Err(CallError::invalid("answer takes a body"));
         }
@@ -79,7 +79,7 @@ impl Leg {
                 return Ok(());
             }
         }
-        self.wait(Some(Instant::now() + timeout), |inner| match inner.phase {
+        self.wait(Some(self.shared.session.deadline(timeout)), |inner| match inner.phase {
             Phase::Connected => Some(Ok(())),
             Phase::Terminated => inner.no_more("answer").map(Err),
             _ => None,
@@ -96,7 +96,7 @@ impl Leg {
         if !(400..=699).contains(&code) {
             return Err(CallError::invalid(format!("reject takes 400 to 699, not {code}; a redirection is redirect's")));
         }
-        text::check_headers(&headers)?;
+        text::check_headers(&headers, &self.shared.session.context.limits)?;
         let reason = reason.map(text::reason_text).transpose()?;
         self.refuse("reject", code, reason, headers.iter().map(facts::to_sip_header).collect())
     }

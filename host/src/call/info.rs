@@ -58,7 +58,7 @@ impl Leg {
     /// `Timeout`, `Hangup`, `WrongState` on an idle leg.
     pub async fn wait_for_info(&self, timeout: Duration) -> Result<InfoRequest, CallError> {
         let (ticket, info) = self
-            .wait(Some(Instant::now() + timeout), |inner| match inner.infos.pop_front() {
+            .wait(Some(self.shared.session.deadline(timeout)), |inner| match inner.infos.pop_front() {
                 Some(info) => Some(Ok(info)),
                 None => inner.no_more("wait-for-info").map(Err),
             })
@@ -84,7 +84,7 @@ impl Leg {
         headers: Vec<Header>,
         wait: Option<Duration>,
     ) -> Result<Option<Message>, CallError> {
-        text::check_headers(&headers)?;
+        text::check_headers(&headers, &self.shared.session.context.limits)?;
         let ticket = {
             let mut inner = self.shared.lock();
             inner.require_established(method.as_str())?;
@@ -102,7 +102,7 @@ impl Leg {
         };
         let (Some(wait), Some(ticket)) = (wait, ticket) else { return Ok(None) };
         let answer = self
-            .wait(Some(Instant::now() + wait), |inner| match inner.take_answer(ticket) {
+            .wait(Some(self.shared.session.deadline(wait)), |inner| match inner.take_answer(ticket) {
                 Some(Pending::Answered(message)) => Some(Ok(*message)),
                 Some(Pending::Failed(error)) => Some(Err(error)),
                 Some(Pending::Waiting(_)) | None => inner.no_more("the request").map(Err),

@@ -228,7 +228,7 @@ impl Leg {
     /// # Errors
     /// `Timeout`; `WrongState` on an idle leg.
     pub async fn wait_for_hangup(&self, timeout: Option<Duration>) -> Result<HangupInfo, CallError> {
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = timeout.map(|timeout| self.shared.session.deadline(timeout));
         let ticket = self
             .wait(deadline, |inner| match (inner.phase, &inner.ended) {
                 (Phase::Idle, _) => Some(Err(CallError::WrongState("wait-for-hangup on an idle leg".to_owned()))),
@@ -248,6 +248,8 @@ impl Leg {
         deadline: Option<Instant>,
         mut ready: impl FnMut(&mut LegInner) -> Option<Result<T, CallError>>,
     ) -> Result<T, CallError> {
+        let longest = self.shared.session.deadline(Duration::MAX);
+        let deadline = Some(deadline.map_or(longest, |deadline| deadline.min(longest)));
         let mut announced = false;
         let attempt = self.shared.lock().attempt;
         loop {
@@ -309,7 +311,7 @@ impl LegShared {
     /// Leaves a command for the shard.
     pub(super) fn command(self: &Arc<Self>, inner: &mut LegInner, command: Command) -> Result<(), CallError> {
         if inner.outbox.len() >= self.session.context.limits.commands_max {
-            return Err(CallError::limit("commands_per_leg"));
+            return Err(CallError::limit("limits.call.commands_max"));
         }
         self.push(inner, command);
         Ok(())
@@ -434,7 +436,7 @@ impl LegInner {
 
     pub(super) fn open_request(&mut self, max: usize) -> Result<u64, CallError> {
         if self.requests.len() >= max {
-            return Err(CallError::limit("requests_per_leg"));
+            return Err(CallError::limit("limits.call.requests_max"));
         }
         let ticket = self.next_request;
         self.next_request += 1;

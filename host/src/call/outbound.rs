@@ -22,7 +22,7 @@ impl Leg {
     /// `Rejected` with the status, `Timeout` (the INVITE is cancelled), `Denied`, `Invalid`, `WrongState`.
     pub async fn make_call(&self, dest: &str, options: &MakeCallOptions) -> Result<AnswerInfo, CallError> {
         self.start(dest, options, true)?;
-        let answer = self.wait(Some(Instant::now() + options.timeout), |inner| inner.outcome.take()).await;
+        let answer = self.wait(Some(self.shared.session.deadline(options.timeout)), |inner| inner.outcome.take()).await;
         let mut inner = self.shared.lock();
         inner.awaited = false;
         if answer == Err(CallError::Timeout) && matches!(inner.phase, Phase::RingingOut | Phase::EarlyOut) {
@@ -79,7 +79,7 @@ impl Leg {
             }
         }
         let target = DialTarget::parse(dest)?;
-        text::check_headers(&options.headers)?;
+        text::check_headers(&options.headers, &self.shared.session.context.limits)?;
         if options.registration.is_some() {
             return Err(CallError::unsupported("make-call-options.registration"));
         }

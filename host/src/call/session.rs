@@ -1,7 +1,7 @@
 //! A session: one run of a flow, its legs and its mailbox.
 //!
 //! It deliberately knows nothing of what runs the flow. Entry type: [`Session`]. Invariants: at most
-//! [`CallLimits::legs_max`] legs at a time; the mailbox holds at most [`CallLimits::mailbox_max`] events and loses the
+//! `legs_max` legs at a time; the mailbox holds at most `mailbox_events` events and loses the
 //! oldest that may be lost; a wait ends at its time-out, at its event, or with the leg it is about.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,44 +11,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::config::limits::CallLimits;
+
 use super::error::CallError;
 use super::events::{Event, EventKind, Mailbox};
 use super::exchange::ShardQueue;
 use super::leg::{Leg, LegShared};
 use super::policy::DialPolicy;
-
-/// Bounds of one session. The operator's table of limits sets them; each has its row there.
-#[derive(Debug, Clone)]
-pub struct CallLimits {
-    /// Legs that one session may hold at a time.
-    pub legs_max: usize,
-    /// Events that wait in the mailbox.
-    pub mailbox_max: usize,
-    /// Timers of `events.set-timer`.
-    pub timers_max: usize,
-    /// Digits that wait to be read, a leg.
-    pub digits_max: usize,
-    /// INFO requests that wait to be read, a leg.
-    pub infos_max: usize,
-    /// Operations that a flow may have under way, a leg.
-    pub commands_max: usize,
-    /// In-dialog requests whose answer is awaited, a leg.
-    pub requests_max: usize,
-}
-
-impl Default for CallLimits {
-    fn default() -> Self {
-        Self {
-            legs_max: 16,
-            mailbox_max: 128,
-            timers_max: 64,
-            digits_max: 128,
-            infos_max: 16,
-            commands_max: 32,
-            requests_max: 16,
-        }
-    }
-}
+use super::text::{Body, Header};
 
 /// What a session is told about itself and granted, fixed at its start.
 pub struct SessionContext {
@@ -94,7 +64,7 @@ impl Session {
     /// Opens a session on a shard; all legs it creates live there.
     pub(super) fn open(id: String, context: SessionContext, shard: Arc<ShardQueue>) -> Self {
         let inner = SessionInner {
-            mailbox: Mailbox::new(context.limits.mailbox_max),
+            mailbox: Mailbox::new(context.limits.mailbox_events),
             timers: Vec::new(),
             legs: Vec::new(),
             next_id: 1,
@@ -116,6 +86,22 @@ impl Session {
         &self.shared.context
     }
 
+    /// Checks a header that the flow wants to set; see [`Header::parse`].
+    ///
+    /// # Errors
+    /// `Invalid` or `Denied`.
+    pub fn header(&self, name: &str, value: &str) -> Result<Header, CallError> {
+        Header::parse(name, value, &self.shared.context.limits)
+    }
+
+    /// Checks a body of the flow's; see [`Body::parse`].
+    ///
+    /// # Errors
+    /// `Invalid`.
+    pub fn body(&self, content_type: &str, data: Vec<u8>) -> Result<Body, CallError> {
+        Body::parse(content_type, data, &self.shared.context.limits)
+    }
+
     /// An idle leg. Seed `sipcall:new()`.
     ///
     /// # Errors
@@ -127,7 +113,7 @@ impl Session {
     /// Waits. Seed `iw.sleep`.
     pub async fn sleep(&self, time: Duration) {
         self.before_wait();
-        tokio::time::sleep(time).await;
+        tokio::time::sleep_until(self.shared.deadline(time)).await;
     }
 
     /// The next event of these sources (none: of any), in order of arrival.
@@ -136,7 +122,7 @@ impl Session {
     /// `Timeout`.
     pub async fn next_event(&self, sources: Option<&[u32]>, timeout: Option<Duration>) -> Result<Event, CallError> {
         self.before_wait();
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = timeout.map(|timeout| self.shared.deadline(timeout));
         loop {
             let notified = self.shared.changed.notified();
             tokio::pin!(notified);
@@ -178,7 +164,7 @@ impl Session {
             let full = inner.timers.len() >= self.shared.context.limits.timers_max;
             match inner.timers.iter_mut().find(|timer| timer.0 == id) {
                 Some(timer) => timer.1 = at,
-                None if full => return Err(CallError::limit("timers_per_session")),
+                None if full => return Err(CallError::limit("limits.call.timers_max")),
                 None => inner.timers.push((id, at)),
             }
         }
@@ -234,7 +220,7 @@ impl SessionShared {
         let mut inner = self.lock();
         inner.legs.retain(|(_, leg)| leg.strong_count() > 0);
         if inner.legs.len() >= self.context.limits.legs_max {
-            return Err(CallError::limit("legs_per_session"));
+            return Err(CallError::limit("limits.call.legs_max"));
         }
         let id = inner.next_id;
         inner.next_id = inner.next_id.wrapping_add(1).max(1);
@@ -251,6 +237,11 @@ impl SessionShared {
         let leg = make(id);
         inner.legs.push((id, Arc::downgrade(&leg)));
         leg
+    }
+
+    /// When a wait of this length ends: no wait is longer than the table of limits says.
+    pub(super) fn deadline(&self, timeout: Duration) -> Instant {
+        Instant::now() + timeout.min(Duration::from_millis(self.context.limits.wait_max_ms))
     }
 
     pub(super) fn legs(&self) -> Vec<Arc<LegShared>> {

@@ -6,14 +6,10 @@
 
 use bytes::Bytes;
 
+use crate::config::limits::CallLimits;
+
 use super::error::{CallError, Denial};
 
-/// Bytes of one header value from a flow.
-pub const HEADER_VALUE_MAX: usize = 2_048;
-/// Headers that one operation of a flow may add.
-pub const HEADERS_MAX: usize = 32;
-/// Bytes of a body from a flow: what fits a UDP datagram with headers.
-pub const BODY_MAX: usize = 48 * 1024;
 /// Bytes of a destination URI.
 pub const URI_MAX: usize = 512;
 /// Bytes of a reason phrase, a Reason text, a MIME type, or a name.
@@ -40,17 +36,18 @@ impl Header {
     ///
     /// # Errors
     /// `Invalid` with what is wrong, or `Denied(Header)` for a header of the host's.
-    pub fn parse(name: &str, value: &str) -> Result<Self, CallError> {
+    pub fn parse(name: &str, value: &str, limits: &CallLimits) -> Result<Self, CallError> {
         if name.is_empty() || name.len() > SHORT_TEXT_MAX || !name.bytes().all(is_token_byte) {
             return Err(CallError::invalid(format!("header name {} is not a SIP token", quoted(name))));
         }
         if OWNED_BY_HOST.iter().any(|owned| owned.eq_ignore_ascii_case(name)) {
             return Err(CallError::Denied(Denial::Header(name.to_owned())));
         }
-        if value.len() > HEADER_VALUE_MAX {
+        if name.len() + value.len() > limits.header_max_bytes {
             return Err(CallError::invalid(format!(
-                "value of header {name} has {} bytes, {HEADER_VALUE_MAX} at most",
-                value.len()
+                "header {name} has {} bytes, {} at most",
+                name.len() + value.len(),
+                limits.header_max_bytes
             )));
         }
         one_line(value, || format!("value of header {name}"))?;
@@ -92,7 +89,7 @@ impl Body {
     ///
     /// # Errors
     /// `Invalid` with what is wrong.
-    pub fn parse(content_type: &str, data: Vec<u8>) -> Result<Self, CallError> {
+    pub fn parse(content_type: &str, data: Vec<u8>, limits: &CallLimits) -> Result<Self, CallError> {
         let content_type = content_type.trim();
         let mime = content_type.split(';').next().unwrap_or_default().trim();
         let well_formed = mime
@@ -102,8 +99,12 @@ impl Body {
             return Err(CallError::invalid(format!("content type {} is not type/subtype", quoted(content_type))));
         }
         one_line(content_type, || "content type".to_owned())?;
-        if data.len() > BODY_MAX {
-            return Err(CallError::invalid(format!("body has {} bytes, {BODY_MAX} at most", data.len())));
+        if data.len() > limits.body_max_bytes {
+            return Err(CallError::invalid(format!(
+                "body has {} bytes, {} at most",
+                data.len(),
+                limits.body_max_bytes
+            )));
         }
         let data = if mime.eq_ignore_ascii_case("application/sdp") { normalise_sdp(data)? } else { data };
         Ok(Self { content_type: content_type.to_owned(), data: Bytes::from(data) })
@@ -191,9 +192,9 @@ pub(crate) fn reason_text(text: &str) -> Result<&str, CallError> {
 }
 
 /// Checks the number of headers that one operation adds.
-pub(crate) fn check_headers(headers: &[Header]) -> Result<(), CallError> {
-    if headers.len() > HEADERS_MAX {
-        return Err(CallError::limit("headers_per_operation"));
+pub(crate) fn check_headers(headers: &[Header], limits: &CallLimits) -> Result<(), CallError> {
+    if headers.len() > limits.headers_max {
+        return Err(CallError::limit("limits.call.headers_max"));
     }
     Ok(())
 }

@@ -235,9 +235,12 @@ limits! {
         body_max_bytes: usize = 32_768, 256..=60_000, "bytes",
             "One body that a flow sends: an SDP has 200–4 000.",
             "the flow gets invalid.";
-        command_queue: usize = 4_096, 16..=1_048_576, "commands",
-            "From all flows to one shard.",
-            "the flow waits.";
+        commands_max: usize = 32, 8..=1_024, "commands",
+            "That a flow has given to one leg and its shard has not taken yet; a shard takes them within microseconds.",
+            "the flow gets denied(limit).";
+        requests_max: usize = 16, 1..=1_024, "requests",
+            "INFO and its like under way on one leg, their answers awaited.",
+            "the flow gets denied(limit).";
         wait_max_ms: u64 = 86_400_000, 1_000..=604_800_000, "milliseconds",
             "The longest single wait that a flow may ask for.",
             "the wait is cut to it.";
