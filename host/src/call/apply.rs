@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use callbox_sip::endpoint::{EndKind, EndpointError, Ended, LegEvent, Party as SipParty, RequestFailure};
+use callbox_sip::endpoint::{EndKind, Ended, EndpointError, LegEvent, Party as SipParty, RequestFailure};
 use callbox_sip::message::Message;
 
 use super::dtmf;
@@ -10,7 +10,7 @@ use super::error::{CallError, HangupInfo, Party, Status};
 use super::events::EventKind;
 use super::facts;
 use super::info::InfoRequest;
-use super::leg::{AnswerInfo, LegInner, LegShared, Pending, Phase};
+use super::leg::{AnswerInfo, Direction, LegInner, LegShared, Pending, Phase};
 
 /// Digits remembered by `dtmf-buffer`; the oldest go first.
 const TYPED_MAX: usize = 1_024;
@@ -24,7 +24,10 @@ impl LegShared {
         }
         match event {
             LegEvent::Progress { response } => self.progressed(&mut inner, &response),
-            LegEvent::Answered { response, needs_answer } => self.answered(&mut inner, &response, needs_answer),
+            LegEvent::Answered {
+                response,
+                needs_answer,
+            } => self.answered(&mut inner, &response, needs_answer),
             LegEvent::Confirmed { body } => {
                 if inner.phase == Phase::Answering {
                     inner.phase = Phase::Connected;
@@ -34,11 +37,6 @@ impl LegShared {
                 }
             }
             LegEvent::Info { request } => self.info_came(&mut inner, &request),
-            LegEvent::Message { request } => {
-                if let Some(body) = facts::body(&request) {
-                    self.session.post(self.id, EventKind::Message(body));
-                }
-            }
             LegEvent::Response { request, result } => {
                 let waiting = inner
                     .requests
@@ -48,7 +46,9 @@ impl LegShared {
                     *state = match result {
                         Ok(message) => Pending::Answered(Box::new(message)),
                         Err(RequestFailure::Timeout) => Pending::Failed(CallError::Timeout),
-                        Err(RequestFailure::Transport(why)) => Pending::Failed(CallError::Transport(why.to_string())),
+                        Err(RequestFailure::Transport(why)) => {
+                            Pending::Failed(CallError::Transport(why.to_string()))
+                        }
                         // The end itself follows and wakes the wait with its reason.
                         Err(RequestFailure::LegEnded) => Pending::Waiting(None),
                     };
@@ -70,7 +70,14 @@ impl LegShared {
             }
         }
         let reliable = response.headers_named("RSeq").next().is_some();
-        self.session.post(self.id, EventKind::Progress { status: facts::status(response), body, reliable });
+        self.session.post(
+            self.id,
+            EventKind::Progress {
+                status: facts::status(response),
+                body,
+                reliable,
+            },
+        );
     }
 
     fn answered(self: &Arc<Self>, inner: &mut LegInner, response: &Message, needs_answer: bool) {
@@ -79,9 +86,17 @@ impl LegShared {
         if body.is_some() {
             inner.remote_body.clone_from(&body);
         }
-        inner.phase = if needs_answer { Phase::OfferedByRemote } else { Phase::Connected };
+        inner.phase = if needs_answer {
+            Phase::OfferedByRemote
+        } else {
+            Phase::Connected
+        };
         inner.was_answered = true;
-        let info = AnswerInfo { status: facts::status(response), body, headers: facts::headers(response) };
+        let info = AnswerInfo {
+            status: facts::status(response),
+            body,
+            headers: facts::headers(response),
+        };
         if inner.awaited {
             inner.outcome = Some(Ok(info));
         } else {
@@ -116,7 +131,9 @@ impl LegShared {
 
     fn info_came(&self, inner: &mut LegInner, request: &Message) {
         let limits = &self.session.context.limits;
-        let content_type = request.header(callbox_sip::message::HeaderName::ContentType).unwrap_or_default();
+        let content_type = request
+            .header(callbox_sip::message::HeaderName::ContentType)
+            .unwrap_or_default();
         match dtmf::parse_info(&facts::lossy(content_type), request.body()) {
             Some(dtmf) => {
                 let ticket = self.session.post(self.id, EventKind::Dtmf(dtmf));
@@ -152,7 +169,11 @@ impl LegShared {
             Phase::Idle => {}
             // This side ended it before; its own words stay.
             Phase::Terminated => {}
-            Phase::OfferedByRemote | Phase::RingingIn | Phase::EarlyIn | Phase::Answering | Phase::Connected => {
+            Phase::OfferedByRemote
+            | Phase::RingingIn
+            | Phase::EarlyIn
+            | Phase::Answering
+            | Phase::Connected => {
                 let info = hangup_info(ended);
                 inner.phase = Phase::Terminated;
                 inner.ended = Some(info.clone());
@@ -169,6 +190,17 @@ impl LegShared {
     /// The endpoint would not send the INVITE.
     pub(super) fn attempt_refused(&self, inner: &mut LegInner, error: &EndpointError) {
         self.attempt_failed(inner, refusal(error));
+        self.session.changed.notify_waiters();
+    }
+
+    /// The endpoint would not send the answer.
+    pub(super) fn answer_refused(&self, inner: &mut LegInner, error: &EndpointError) {
+        inner.phase = if inner.direction == Direction::Inbound {
+            Phase::RingingIn
+        } else {
+            Phase::OfferedByRemote
+        };
+        inner.outcome = Some(Err(refusal(error)));
         self.session.changed.notify_waiters();
     }
 
@@ -200,7 +232,10 @@ fn failure(ended: &Ended) -> CallError {
         (_, EndKind::Timeout) => CallError::Timeout,
         (_, EndKind::Transport(why)) => CallError::Transport(why.to_string()),
         (_, EndKind::Cancelled) => CallError::Cancelled,
-        (Some((code, reason)), _) => CallError::Rejected(Status { code: *code, reason: reason.to_string() }),
+        (Some((code, reason)), _) => CallError::Rejected(Status {
+            code: *code,
+            reason: reason.to_string(),
+        }),
         (None, _) => CallError::Hangup(hangup_info(ended)),
     }
 }
@@ -219,13 +254,19 @@ fn hangup_info(ended: &Ended) -> HangupInfo {
             SipParty::Remote => Party::Remote,
             SipParty::Host => Party::Local,
         },
-        status: ended.status.as_ref().map(|(code, reason)| Status { code: *code, reason: reason.to_string() }),
+        status: ended.status.as_ref().map(|(code, reason)| Status {
+            code: *code,
+            reason: reason.to_string(),
+        }),
         q850,
         text: reason_text(ended),
     }
 }
 
 fn reason_text(ended: &Ended) -> Option<String> {
-    ended.reason.as_ref().and_then(|reason| reason.text.as_deref()).map(str::to_owned)
+    ended
+        .reason
+        .as_ref()
+        .and_then(|reason| reason.text.as_deref())
+        .map(str::to_owned)
 }
-

@@ -51,7 +51,8 @@ impl Leg {
     /// # Errors
     /// `Timeout`, `Hangup`, `WrongState` on an idle leg.
     pub async fn wait_for_dtmf(&self, timeout: Duration) -> Result<Dtmf, CallError> {
-        self.next_digit(self.shared.session.deadline(timeout), "wait-for-dtmf").await
+        self.next_digit(self.shared.session.deadline(timeout), "wait-for-dtmf")
+            .await
     }
 
     /// Gathers digits until the pattern is complete. Seed `gatherdigits`.
@@ -59,7 +60,11 @@ impl Leg {
     /// # Errors
     /// `Invalid` for a pattern that does not compile or needs too many steps; `WrongState` on an idle leg. Time-out,
     /// hang-up and too many digits are outcomes.
-    pub async fn gather_digits(&self, pattern: &DigitPattern, options: &GatherOptions) -> Result<Gathered, CallError> {
+    pub async fn gather_digits(
+        &self,
+        pattern: &DigitPattern,
+        options: &GatherOptions,
+    ) -> Result<Gathered, CallError> {
         {
             let inner = self.shared.lock();
             if inner.phase == Phase::Idle || inner.ended_by_flow() {
@@ -67,7 +72,10 @@ impl Leg {
             }
         }
         if options.max_digits == 0 || options.max_digits > GATHER_DIGITS_MAX {
-            return Err(CallError::invalid(format!("max-digits takes 1 to {GATHER_DIGITS_MAX}, not {}", options.max_digits)));
+            return Err(CallError::invalid(format!(
+                "max-digits takes 1 to {GATHER_DIGITS_MAX}, not {}",
+                options.max_digits
+            )));
         }
         let mut complete = Completion::compile(pattern, options.max_digits)?;
         if options.clear_first {
@@ -84,15 +92,31 @@ impl Leg {
             let deadline = end.map_or(deadline, |end| end.min(deadline));
             let digit = match self.next_digit(deadline, "gather-digits").await {
                 Ok(dtmf) => dtmf.digit,
-                Err(CallError::Timeout) => return Ok(Gathered { outcome: GatherOutcome::TimedOut, digits }),
-                Err(CallError::Hangup(_)) => return Ok(Gathered { outcome: GatherOutcome::HungUp, digits }),
+                Err(CallError::Timeout) => {
+                    return Ok(Gathered {
+                        outcome: GatherOutcome::TimedOut,
+                        digits,
+                    });
+                }
+                Err(CallError::Hangup(_)) => {
+                    return Ok(Gathered {
+                        outcome: GatherOutcome::HungUp,
+                        digits,
+                    });
+                }
                 Err(error) => return Err(error),
             };
             if complete.add(&mut digits, digit)? {
-                return Ok(Gathered { outcome: GatherOutcome::Matched, digits });
+                return Ok(Gathered {
+                    outcome: GatherOutcome::Matched,
+                    digits,
+                });
             }
             if digits.len() >= options.max_digits as usize {
-                return Ok(Gathered { outcome: GatherOutcome::TooManyDigits, digits });
+                return Ok(Gathered {
+                    outcome: GatherOutcome::TooManyDigits,
+                    digits,
+                });
             }
         }
     }
@@ -119,9 +143,11 @@ impl Leg {
 
     async fn next_digit(&self, deadline: Instant, method: &str) -> Result<Dtmf, CallError> {
         let (ticket, dtmf) = self
-            .wait(Some(deadline), |inner: &mut LegInner| match inner.digits.pop_front() {
-                Some(digit) => Some(Ok(digit)),
-                None => inner.no_more(method).map(Err),
+            .wait(Some(deadline), |inner: &mut LegInner| {
+                match inner.digits.pop_front() {
+                    Some(digit) => Some(Ok(digit)),
+                    None => inner.no_more(method).map(Err),
+                }
             })
             .await?;
         self.shared.session.lock().mailbox.take_back(ticket);
@@ -146,27 +172,41 @@ impl<'a> Completion<'a> {
     fn compile(pattern: &'a DigitPattern, max_digits: u32) -> Result<Self, CallError> {
         let rule = match pattern {
             DigitPattern::Lua(text) | DigitPattern::Regex(text) if text.len() > PATTERN_MAX => {
-                return Err(CallError::invalid(format!("pattern has {} bytes, {PATTERN_MAX} at most", text.len())));
+                return Err(CallError::invalid(format!(
+                    "pattern has {} bytes, {PATTERN_MAX} at most",
+                    text.len()
+                )));
             }
             DigitPattern::Lua(text) => Rule::Lua(
-                LuaPattern::parse(text).map_err(|error| CallError::invalid(format!("pattern {}: {error}", quoted(text))))?,
+                LuaPattern::parse(text)
+                    .map_err(|error| CallError::invalid(format!("pattern {}: {error}", quoted(text))))?,
             ),
             DigitPattern::Regex(text) => Rule::Regex(
                 regex::RegexBuilder::new(text)
                     .size_limit(REGEX_SIZE_MAX)
                     .build()
-                    .map_err(|error| CallError::invalid(format!("regular expression {}: {error}", quoted(text))))?,
+                    .map_err(|error| {
+                        CallError::invalid(format!("regular expression {}: {error}", quoted(text)))
+                    })?,
             ),
             DigitPattern::Length(length) if *length == 0 || *length > max_digits => {
-                return Err(CallError::invalid(format!("length takes 1 to max-digits ({max_digits}), not {length}")));
+                return Err(CallError::invalid(format!(
+                    "length takes 1 to max-digits ({max_digits}), not {length}"
+                )));
             }
             DigitPattern::Length(length) => Rule::Length(*length as usize),
             DigitPattern::Terminator(keys) if keys.is_empty() || !keys.chars().all(is_digit) => {
-                return Err(CallError::invalid(format!("terminator {} takes keys of 0-9, *, #, A-D", quoted(keys))));
+                return Err(CallError::invalid(format!(
+                    "terminator {} takes keys of 0-9, *, #, A-D",
+                    quoted(keys)
+                )));
             }
             DigitPattern::Terminator(keys) => Rule::Terminator(keys),
         };
-        Ok(Self { rule, steps: PATTERN_STEPS_MAX })
+        Ok(Self {
+            rule,
+            steps: PATTERN_STEPS_MAX,
+        })
     }
 
     /// Adds a digit; true when that completes the input.
@@ -209,12 +249,27 @@ mod tests {
 
     #[test]
     fn each_kind_of_pattern_completes_at_its_digit() {
-        assert_eq!(typed(DigitPattern::Lua("%d#".into()), "12#4"), (true, "12#".into()));
-        assert_eq!(typed(DigitPattern::Lua("^9%d%d".into()), "8999"), (false, "8999".into()));
-        assert_eq!(typed(DigitPattern::Regex("^[1-3]$".into()), "2"), (true, "2".into()));
+        assert_eq!(
+            typed(DigitPattern::Lua("%d#".into()), "12#4"),
+            (true, "12#".into())
+        );
+        assert_eq!(
+            typed(DigitPattern::Lua("^9%d%d".into()), "8999"),
+            (false, "8999".into())
+        );
+        assert_eq!(
+            typed(DigitPattern::Regex("^[1-3]$".into()), "2"),
+            (true, "2".into())
+        );
         assert_eq!(typed(DigitPattern::Length(3), "45678"), (true, "456".into()));
-        assert_eq!(typed(DigitPattern::Terminator("#*".into()), "77*1"), (true, "77".into()));
-        assert_eq!(typed(DigitPattern::Terminator("#".into()), "77"), (false, "77".into()));
+        assert_eq!(
+            typed(DigitPattern::Terminator("#*".into()), "77*1"),
+            (true, "77".into())
+        );
+        assert_eq!(
+            typed(DigitPattern::Terminator("#".into()), "77"),
+            (false, "77".into())
+        );
     }
 
     #[test]

@@ -35,11 +35,19 @@ pub(super) fn parse_info(content_type: &str, body: &[u8]) -> Option<Dtmf> {
         let duration = field(text, "duration")
             .and_then(|value| value.parse::<u32>().ok())
             .map(|milliseconds| Duration::from_millis(milliseconds.into()));
-        Some(Dtmf { digit, duration, source: DtmfSource::InfoDtmfRelay })
+        Some(Dtmf {
+            digit,
+            duration,
+            source: DtmfSource::InfoDtmfRelay,
+        })
     } else if mime.eq_ignore_ascii_case("application/dtmf") {
         // Some devices send `Signal=5` under this type, too.
         let digit = digit(field(text, "signal").unwrap_or_else(|| text.trim()))?;
-        Some(Dtmf { digit, duration: None, source: DtmfSource::InfoDtmf })
+        Some(Dtmf {
+            digit,
+            duration: None,
+            source: DtmfSource::InfoDtmf,
+        })
     } else {
         None
     }
@@ -104,8 +112,15 @@ mod tests {
 
     #[test]
     fn the_duration_is_optional_and_never_trusted() {
-        let duration = |body: &str| parse_info("Application/DTMF-Relay", body.as_bytes()).unwrap().duration;
-        assert_eq!(duration("Signal=1\r\nDuration=160\r\n"), Some(Duration::from_millis(160)));
+        let duration = |body: &str| {
+            parse_info("Application/DTMF-Relay", body.as_bytes())
+                .unwrap()
+                .duration
+        };
+        assert_eq!(
+            duration("Signal=1\r\nDuration=160\r\n"),
+            Some(Duration::from_millis(160))
+        );
         assert_eq!(duration("Signal=1\r\n"), None);
         assert_eq!(duration("Signal=1\r\nDuration=99999999999\r\n"), None);
     }

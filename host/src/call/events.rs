@@ -63,7 +63,10 @@ pub enum EventKind {
 impl EventKind {
     /// These decide what becomes of a call, so a full mailbox never loses them.
     fn must_be_kept(&self) -> bool {
-        matches!(self, EventKind::Answered(_) | EventKind::Failed(_) | EventKind::HungUp(_) | EventKind::Shutdown(_))
+        matches!(
+            self,
+            EventKind::Answered(_) | EventKind::Failed(_) | EventKind::HungUp(_) | EventKind::Shutdown(_)
+        )
     }
 }
 
@@ -76,7 +79,12 @@ pub(super) struct Mailbox {
 
 impl Mailbox {
     pub(super) fn new(max: usize) -> Self {
-        Self { queue: VecDeque::new(), max, lost: 0, next_ticket: 1 }
+        Self {
+            queue: VecDeque::new(),
+            max,
+            lost: 0,
+            next_ticket: 1,
+        }
     }
 
     /// Adds an event and returns its ticket, by which it can be taken back.
@@ -84,7 +92,11 @@ impl Mailbox {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         if self.queue.len() >= self.max {
-            match self.queue.iter().position(|(_, event)| !event.kind.must_be_kept()) {
+            match self
+                .queue
+                .iter()
+                .position(|(_, event)| !event.kind.must_be_kept())
+            {
                 Some(oldest) => {
                     self.queue.remove(oldest);
                     self.lost = self.lost.saturating_add(1);
@@ -105,7 +117,13 @@ impl Mailbox {
         let wanted = |source: u32| sources.is_none_or(|sources| sources.contains(&source));
         if self.lost > 0 && wanted(0) {
             let lost = std::mem::take(&mut self.lost);
-            return Some((0, Event { source: 0, kind: EventKind::Overflow(lost) }));
+            return Some((
+                0,
+                Event {
+                    source: 0,
+                    kind: EventKind::Overflow(lost),
+                },
+            ));
         }
         let at = self.queue.iter().position(|(_, event)| wanted(event.source))?;
         self.queue.remove(at)
@@ -140,8 +158,14 @@ mod tests {
         mailbox.put(0, timer(1));
         mailbox.put(0, timer(2));
         mailbox.put(0, timer(3));
-        assert!(matches!(mailbox.take(None).unwrap().1.kind, EventKind::Overflow(1)));
-        assert!(matches!(mailbox.take(None).unwrap().1.kind, EventKind::Failed(CallError::Timeout)));
+        assert!(matches!(
+            mailbox.take(None).unwrap().1.kind,
+            EventKind::Overflow(1)
+        ));
+        assert!(matches!(
+            mailbox.take(None).unwrap().1.kind,
+            EventKind::Failed(CallError::Timeout)
+        ));
         assert!(matches!(mailbox.take(None).unwrap().1.kind, EventKind::Timer(2)));
         assert!(matches!(mailbox.take(None).unwrap().1.kind, EventKind::Timer(3)));
         assert!(mailbox.take(None).is_none());
@@ -154,7 +178,10 @@ mod tests {
             mailbox.put(leg, EventKind::Failed(CallError::Cancelled));
         }
         mailbox.put(0, timer(9));
-        assert!(matches!(mailbox.take(None).unwrap().1.kind, EventKind::Overflow(1)));
+        assert!(matches!(
+            mailbox.take(None).unwrap().1.kind,
+            EventKind::Overflow(1)
+        ));
         for leg in 1..=3 {
             assert_eq!(mailbox.take(None).unwrap().1.source, leg);
         }
@@ -169,8 +196,14 @@ mod tests {
         let ticket = mailbox.put(2, timer(3));
         mailbox.put(2, timer(4));
         mailbox.take_back(ticket);
-        assert!(matches!(mailbox.take(Some(&[2])).unwrap().1.kind, EventKind::Timer(2)));
-        assert!(matches!(mailbox.take(Some(&[2])).unwrap().1.kind, EventKind::Timer(4)));
+        assert!(matches!(
+            mailbox.take(Some(&[2])).unwrap().1.kind,
+            EventKind::Timer(2)
+        ));
+        assert!(matches!(
+            mailbox.take(Some(&[2])).unwrap().1.kind,
+            EventKind::Timer(4)
+        ));
         assert!(mailbox.take(Some(&[2])).is_none());
         assert_eq!(mailbox.take(Some(&[1])).unwrap().1.source, 1);
     }

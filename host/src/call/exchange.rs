@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use callbox_sip::endpoint::{Endpoint, Event, LegEvent, LegId};
+use callbox_sip::endpoint::{Endpoint, EndpointError, Event, LegEvent, LegId};
 
 use super::command::Command;
 use super::incoming::{IncomingCall, IncomingCalls};
@@ -25,7 +25,10 @@ impl ShardQueue {
     /// A queue whose shard `waker` wakes.
     #[must_use]
     pub fn new(waker: ShardWaker) -> Arc<Self> {
-        Arc::new(Self { ready: Mutex::new(Vec::new()), waker })
+        Arc::new(Self {
+            ready: Mutex::new(Vec::new()),
+            waker,
+        })
     }
 
     pub(super) fn schedule(&self, leg: Arc<LegShared>) {
@@ -40,7 +43,10 @@ impl ShardQueue {
     }
 
     fn take_into(&self, batch: &mut Vec<Arc<LegShared>>) {
-        std::mem::swap(batch, &mut self.ready.lock().unwrap_or_else(PoisonError::into_inner));
+        std::mem::swap(
+            batch,
+            &mut self.ready.lock().unwrap_or_else(PoisonError::into_inner),
+        );
     }
 }
 
@@ -62,7 +68,12 @@ impl Exchange {
     /// Calls that come in on this shard are shown to `incoming`.
     #[must_use]
     pub fn new(queue: Arc<ShardQueue>, incoming: Arc<dyn IncomingCalls>) -> Self {
-        Self { queue, incoming, legs: HashMap::new(), batch: Vec::new() }
+        Self {
+            queue,
+            incoming,
+            legs: HashMap::new(),
+            batch: Vec::new(),
+        }
     }
 
     fn run_commands(&mut self, now: Instant, endpoint: &mut Endpoint, leg: &Arc<LegShared>) {
@@ -72,11 +83,17 @@ impl Exchange {
             match command {
                 Command::Invite { attempt, request } => match endpoint.invite(now, *request) {
                     Ok(id) => {
-                        self.legs.insert(id, Entry { leg: Arc::clone(leg), attempt });
+                        self.legs.insert(
+                            id,
+                            Entry {
+                                leg: Arc::clone(leg),
+                                attempt,
+                            },
+                        );
                         if inner.attempt == attempt {
                             inner.sip = Some(id);
                         } else {
-                            endpoint.hangup(now, id, None);
+                            late(endpoint.hangup(now, id, None));
                         }
                     }
                     Err(error) if inner.attempt == attempt => leg.attempt_refused(&mut inner, &error),
@@ -85,37 +102,48 @@ impl Exchange {
                 Command::Abandon { attempt, sip, reason } => {
                     // Given up before the endpoint gave it a name: `Invite` of an old attempt ends itself above, one
                     // that was started since the flow looked is found by its number.
-                    let id = sip.or_else(|| self.legs.iter().find_map(|(id, entry)| {
-                        (entry.attempt == attempt && Arc::ptr_eq(&entry.leg, leg)).then_some(*id)
-                    }));
+                    let id = sip.or_else(|| {
+                        self.legs.iter().find_map(|(id, entry)| {
+                            (entry.attempt == attempt && Arc::ptr_eq(&entry.leg, leg)).then_some(*id)
+                        })
+                    });
                     if let Some(id) = id {
-                        endpoint.hangup(now, id, reason);
+                        late(endpoint.hangup(now, id, reason));
                     }
                 }
                 Command::Progress { code, headers, body } => {
                     if let Some(id) = inner.sip {
-                        endpoint.progress(now, id, code, None, &headers, body);
+                        late(endpoint.progress(now, id, code, None, &headers, body));
                     }
                 }
                 Command::Answer { headers, body } => {
-                    if let Some(id) = inner.sip {
-                        endpoint.answer(now, id, &headers, body);
+                    let Some(id) = inner.sip else { continue };
+                    match endpoint.answer(now, id, &headers, body) {
+                        Err(error @ (EndpointError::Invalid(_) | EndpointError::Limit(_))) => {
+                            leg.answer_refused(&mut inner, &error);
+                        }
+                        other => late(other),
                     }
                 }
-                Command::Reject { code, reason, headers } => {
+                Command::Reject {
+                    code,
+                    reason,
+                    headers,
+                } => {
                     if let Some(id) = inner.sip {
-                        endpoint.reject(now, id, code, reason.as_deref(), &headers);
+                        late(endpoint.reject(now, id, code, reason.as_deref(), &headers));
                     }
                 }
                 Command::Hangup { reason } => {
                     if let Some(id) = inner.sip {
-                        endpoint.hangup(now, id, reason);
+                        late(endpoint.hangup(now, id, reason));
                     }
                 }
                 Command::Request { ticket, request } => {
                     let Some(id) = inner.sip else { continue };
                     let result = endpoint.request(now, id, *request);
-                    let pending = ticket.and_then(|ticket| inner.requests.iter_mut().find(|(of, _)| *of == ticket));
+                    let pending =
+                        ticket.and_then(|ticket| inner.requests.iter_mut().find(|(of, _)| *of == ticket));
                     if let Some((_, pending)) = pending {
                         *pending = match result {
                             Ok(request) => Pending::Waiting(Some(request)),
@@ -126,6 +154,13 @@ impl Exchange {
                 }
             }
         }
+    }
+}
+
+/// A command that the endpoint refuses has crossed an event that the flow is about to see: a CANCEL, a BYE.
+fn late(result: Result<(), EndpointError>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "command came too late");
     }
 }
 
@@ -144,8 +179,14 @@ impl ShardCore for Exchange {
             Event::Incoming { leg, request, path } => {
                 let call = IncomingCall::new(leg, request, path, Arc::clone(&self.queue));
                 match call.offer(&*self.incoming) {
-                    Ok(shared) => drop(self.legs.insert(leg, Entry { leg: shared, attempt: 0 })),
-                    Err(refusal) => endpoint.reject(now, leg, refusal.code, None, &refusal.headers()),
+                    Ok(shared) => drop(self.legs.insert(
+                        leg,
+                        Entry {
+                            leg: shared,
+                            attempt: 0,
+                        },
+                    )),
+                    Err(refusal) => late(endpoint.reject(now, leg, refusal.code, None, &refusal.headers())),
                 }
             }
             Event::Leg { leg: id, event } => {

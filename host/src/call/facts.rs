@@ -17,12 +17,20 @@ pub(super) enum Facts {
     /// The peer's INVITE.
     Received(Message),
     /// What we dialled, and the peer's latest response.
-    Dialled { from_user: String, dest: String, response: Option<Message> },
+    Dialled {
+        from_user: String,
+        dest: String,
+        response: Option<Message>,
+    },
 }
 
 impl Facts {
     pub(super) fn dialled(from_user: String, dest: String) -> Self {
-        Facts::Dialled { from_user, dest, response: None }
+        Facts::Dialled {
+            from_user,
+            dest,
+            response: None,
+        }
     }
 
     pub(super) fn heard(&mut self, message: &Message) {
@@ -42,21 +50,33 @@ impl Facts {
     pub(super) fn ani(&self) -> String {
         match self {
             Facts::Dialled { from_user, .. } => from_user.clone(),
-            _ => self.message().and_then(|message| message.from().ok()).map(|from| user_of(from.uri_raw())).unwrap_or_default(),
+            _ => self
+                .message()
+                .and_then(|message| message.from().ok())
+                .map(|from| user_of(from.uri_raw))
+                .unwrap_or_default(),
         }
     }
 
     pub(super) fn dnis(&self) -> String {
         match self {
             Facts::Dialled { dest, .. } => user_of(dest.as_bytes()),
-            _ => self.message().and_then(|message| message.to().ok()).map(|to| user_of(to.uri_raw())).unwrap_or_default(),
+            _ => self
+                .message()
+                .and_then(|message| message.to().ok())
+                .map(|to| user_of(to.uri_raw))
+                .unwrap_or_default(),
         }
     }
 
     pub(super) fn request_uri(&self) -> String {
         match self {
             Facts::Dialled { dest, .. } => dest.clone(),
-            _ => self.message().and_then(Message::request).map(|line| lossy(line.uri)).unwrap_or_default(),
+            _ => self
+                .message()
+                .and_then(Message::request)
+                .map(|line| lossy(line.uri))
+                .unwrap_or_default(),
         }
     }
 
@@ -66,21 +86,31 @@ impl Facts {
 
     pub(super) fn to_uri(&self) -> String {
         match self {
-            Facts::Dialled { dest, response: None, .. } => dest.clone(),
+            Facts::Dialled {
+                dest, response: None, ..
+            } => dest.clone(),
             _ => self.address(|message| message.to().ok()),
         }
     }
 
     fn address<'a>(&'a self, pick: impl Fn(&'a Message) -> Option<NameAddr<'a>>) -> String {
-        self.message().and_then(pick).map(|address| lossy(address.uri_raw())).unwrap_or_default()
+        self.message()
+            .and_then(pick)
+            .map(|address| lossy(address.uri_raw))
+            .unwrap_or_default()
     }
 
     pub(super) fn call_id(&self) -> String {
-        self.message().and_then(Message::call_id).map(lossy).unwrap_or_default()
+        self.message()
+            .and_then(Message::call_id)
+            .map(lossy)
+            .unwrap_or_default()
     }
 
     pub(super) fn header(&self, name: &str) -> Vec<String> {
-        self.message().map(|message| message.headers_named(name).map(unfolded).collect()).unwrap_or_default()
+        self.message()
+            .map(|message| message.headers_named(name).map(unfolded).collect())
+            .unwrap_or_default()
     }
 }
 
@@ -94,10 +124,16 @@ pub(super) fn user_of(uri: &[u8]) -> String {
 }
 
 pub(super) fn status(message: &Message) -> Status {
-    message.status().map_or(Status { code: 0, reason: String::new() }, |line| Status {
-        code: line.code,
-        reason: lossy(line.reason),
-    })
+    message.status().map_or(
+        Status {
+            code: 0,
+            reason: String::new(),
+        },
+        |line| Status {
+            code: line.code,
+            reason: lossy(line.reason),
+        },
+    )
 }
 
 /// The body, if there is one.
@@ -106,14 +142,19 @@ pub(super) fn body(message: &Message) -> Option<Body> {
     if data.is_empty() {
         return None;
     }
-    let content_type = message.header(HeaderName::ContentType).unwrap_or(b"application/octet-stream");
+    let content_type = message
+        .header(HeaderName::ContentType)
+        .unwrap_or(b"application/octet-stream");
     Some(Body::received(content_type, data))
 }
 
 pub(super) fn headers(message: &Message) -> Vec<ReceivedHeader> {
     message
         .all_headers()
-        .map(|(name, value)| ReceivedHeader { name: lossy(name), value: unfolded(value) })
+        .map(|(name, value)| ReceivedHeader {
+            name: lossy(name),
+            value: unfolded(value),
+        })
         .collect()
 }
 
@@ -125,18 +166,28 @@ pub(super) fn lossy(bytes: &[u8]) -> String {
 fn unfolded(value: &[u8]) -> String {
     let text = lossy(value);
     if text.contains(['\r', '\n']) {
-        text.split(['\r', '\n']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+        text.split(['\r', '\n'])
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
     } else {
         text
     }
 }
 
 pub(super) fn to_sip_header(header: &Header) -> sip::Header {
-    sip::Header { name: header.name().into(), value: header.value().into() }
+    sip::Header {
+        name: header.name().into(),
+        value: header.value().into(),
+    }
 }
 
 pub(super) fn to_sip_body(body: &Body) -> sip::Body {
-    sip::Body { content_type: body.content_type().into(), data: body.data().clone() }
+    sip::Body {
+        content_type: body.content_type().into(),
+        data: body.data().clone(),
+    }
 }
 
 pub(super) fn from_sip_body(body: &sip::Body) -> Body {
@@ -144,28 +195,45 @@ pub(super) fn from_sip_body(body: &sip::Body) -> Body {
 }
 
 pub(super) fn contact_header(uri: &str) -> sip::Header {
-    sip::Header { name: "Contact".into(), value: format!("<{uri}>").into() }
+    sip::Header {
+        name: "Contact".into(),
+        value: format!("<{uri}>").into(),
+    }
 }
 
 /// Reason of a flow's own words (RFC 3326). The text has been checked to be one line.
 pub(super) fn reason(text: &str) -> sip::Reason {
-    sip::Reason { protocol: "SIP".into(), cause: None, text: Some(text.into()) }
+    sip::Reason {
+        protocol: "SIP".into(),
+        cause: None,
+        text: Some(text.into()),
+    }
 }
 
 pub(super) fn to_sip_credentials(login: &Login) -> Credentials {
-    Credentials { username: login.username.clone(), password: login.password.clone(), realm: login.realm.clone() }
+    Credentials {
+        username: login.username.clone(),
+        password: login.password.clone(),
+        realm: login.realm.clone(),
+    }
 }
 
 /// Caller id of a flow: a user part without anything that ends it, and a display name on one line.
 pub(super) fn check_caller_id(user: &str, name: Option<&str>) -> Result<(), CallError> {
     let user_ok = !user.is_empty()
         && user.len() <= SHORT_TEXT_MAX
-        && user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/%".contains(&byte));
+        && user
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/%".contains(&byte));
     if !user_ok {
-        return Err(CallError::invalid(format!("caller id {} is not a user part (RFC 3261 §25.1)", quoted(user))));
+        return Err(CallError::invalid(format!(
+            "caller id {} is not a user part (RFC 3261 §25.1)",
+            quoted(user)
+        )));
     }
     if let Some(name) = name {
-        super::text::reason_text(name).map_err(|_| CallError::invalid("display name is not one short line"))?;
+        super::text::reason_text(name)
+            .map_err(|_| CallError::invalid("display name is not one short line"))?;
     }
     Ok(())
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::command::Command;
 use super::error::{CallError, HangupInfo, Party, Status};
 use super::facts;
@@ -29,18 +27,33 @@ impl Leg {
     pub fn progress(&self, code: u16, body: Option<Body>, headers: Vec<Header>) -> Result<(), CallError> {
         self.shared.lock().require_unanswered("progress")?;
         if !(101..=199).contains(&code) {
-            return Err(CallError::invalid(format!("progress takes 101 to 199, not {code}")));
+            return Err(CallError::invalid(format!(
+                "progress takes 101 to 199, not {code}"
+            )));
         }
         self.provisional(code, body, headers, "progress")
     }
 
-    fn provisional(&self, code: u16, body: Option<Body>, headers: Vec<Header>, method: &str) -> Result<(), CallError> {
+    fn provisional(
+        &self,
+        code: u16,
+        body: Option<Body>,
+        headers: Vec<Header>,
+        method: &str,
+    ) -> Result<(), CallError> {
         text::check_headers(&headers, &self.shared.session.context.limits)?;
         let mut inner = self.shared.lock();
         inner.require_unanswered(method)?;
         let sip_body = body.as_ref().map(facts::to_sip_body);
         let headers = headers.iter().map(facts::to_sip_header).collect();
-        self.shared.command(&mut inner, Command::Progress { code, headers, body: sip_body })?;
+        self.shared.command(
+            &mut inner,
+            Command::Progress {
+                code,
+                headers,
+                body: sip_body,
+            },
+        )?;
         inner.rang = true;
         if body.is_some() {
             inner.local_body = body;
@@ -69,7 +82,10 @@ impl Leg {
                 _ => return Err(inner.wrong_state("answer")),
             };
             let headers = headers.iter().map(facts::to_sip_header).collect();
-            let command = Command::Answer { headers, body: Some(facts::to_sip_body(&body)) };
+            let command = Command::Answer {
+                headers,
+                body: Some(facts::to_sip_body(&body)),
+            };
             self.shared.command(&mut inner, command)?;
             inner.local_body = Some(body);
             inner.rang = true;
@@ -79,10 +95,13 @@ impl Leg {
                 return Ok(());
             }
         }
-        self.wait(Some(self.shared.session.deadline(timeout)), |inner| match inner.phase {
-            Phase::Connected => Some(Ok(())),
-            Phase::Terminated => inner.no_more("answer").map(Err),
-            _ => None,
+        self.wait(Some(self.shared.session.deadline(timeout)), |inner| {
+            match inner.phase {
+                Phase::Connected => Some(Ok(())),
+                Phase::RingingIn => inner.outcome.take().map(|refused| refused.map(drop)),
+                Phase::Terminated => inner.no_more("answer").map(Err),
+                _ => None,
+            }
         })
         .await
     }
@@ -94,11 +113,18 @@ impl Leg {
     pub fn reject(&self, code: u16, reason: Option<&str>, headers: Vec<Header>) -> Result<(), CallError> {
         self.shared.lock().require_unanswered("reject")?;
         if !(400..=699).contains(&code) {
-            return Err(CallError::invalid(format!("reject takes 400 to 699, not {code}; a redirection is redirect's")));
+            return Err(CallError::invalid(format!(
+                "reject takes 400 to 699, not {code}; a redirection is redirect's"
+            )));
         }
         text::check_headers(&headers, &self.shared.session.context.limits)?;
         let reason = reason.map(text::reason_text).transpose()?;
-        self.refuse("reject", code, reason, headers.iter().map(facts::to_sip_header).collect())
+        self.refuse(
+            "reject",
+            code,
+            reason,
+            headers.iter().map(facts::to_sip_header).collect(),
+        )
     }
 
     /// 302 to one contact, 300 to several.
@@ -108,13 +134,21 @@ impl Leg {
     pub fn redirect(&self, contacts: &[String]) -> Result<(), CallError> {
         self.shared.lock().require_unanswered("redirect")?;
         if contacts.is_empty() || contacts.len() > CONTACTS_MAX {
-            return Err(CallError::invalid(format!("redirect takes 1 to {CONTACTS_MAX} contacts, not {}", contacts.len())));
+            return Err(CallError::invalid(format!(
+                "redirect takes 1 to {CONTACTS_MAX} contacts, not {}",
+                contacts.len()
+            )));
         }
         let contacts = contacts
             .iter()
             .map(|contact| DialTarget::parse(contact).map(|target| facts::contact_header(target.as_str())))
             .collect::<Result<Vec<_>, _>>()?;
-        self.refuse("redirect", if contacts.len() == 1 { 302 } else { 300 }, None, contacts)
+        self.refuse(
+            "redirect",
+            if contacts.len() == 1 { 302 } else { 300 },
+            None,
+            contacts,
+        )
     }
 
     fn refuse(
@@ -126,11 +160,25 @@ impl Leg {
     ) -> Result<(), CallError> {
         let mut inner = self.shared.lock();
         inner.require_unanswered(method)?;
-        self.shared.command(&mut inner, Command::Reject { code, reason: reason.map(str::to_owned), headers })?;
-        let phrase = reason.unwrap_or_else(|| callbox_sip::message::reason_phrase(code)).to_owned();
+        self.shared.command(
+            &mut inner,
+            Command::Reject {
+                code,
+                reason: reason.map(str::to_owned),
+                headers,
+            },
+        )?;
+        let phrase = reason
+            .unwrap_or_else(|| callbox_sip::message::reason_phrase(code))
+            .to_owned();
         inner.phase = Phase::Terminated;
         let status = Some(Status { code, reason: phrase });
-        inner.ended = Some(HangupInfo { by: Party::Local, status, q850: None, text: None });
+        inner.ended = Some(HangupInfo {
+            by: Party::Local,
+            status,
+            q850: None,
+            text: None,
+        });
         Ok(())
     }
 }

@@ -37,19 +37,28 @@ impl Refusal {
     /// A refusal without Retry-After.
     #[must_use]
     pub fn new(code: u16) -> Self {
-        Self { code, retry_after: None }
+        Self {
+            code,
+            retry_after: None,
+        }
     }
 
     /// 503 with Retry-After in whole seconds, rounded up.
     #[must_use]
     pub fn busy(retry_after: Duration) -> Self {
-        Self { code: 503, retry_after: Some(retry_after) }
+        Self {
+            code: 503,
+            retry_after: Some(retry_after),
+        }
     }
 
     pub(super) fn headers(&self) -> Vec<Header> {
         let seconds = |wait: Duration| wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         self.retry_after
-            .map(|wait| Header { name: "Retry-After".into(), value: seconds(wait).to_string().into() })
+            .map(|wait| Header {
+                name: "Retry-After".into(),
+                value: seconds(wait).to_string().into(),
+            })
             .into_iter()
             .collect()
     }
@@ -66,7 +75,13 @@ pub struct IncomingCall {
 
 impl IncomingCall {
     pub(super) fn new(sip: LegId, request: Message, path: Path, shard: Arc<ShardQueue>) -> Self {
-        Self { sip, request, path, shard, opened: None }
+        Self {
+            sip,
+            request,
+            path,
+            shard,
+            opened: None,
+        }
     }
 
     /// Shows the call and returns the leg that was opened for it.
@@ -103,7 +118,10 @@ impl IncomingCall {
     /// User part of the Request-URI: the number that was dialled.
     #[must_use]
     pub fn user(&self) -> String {
-        self.request.request().map(|line| user_of(line.uri)).unwrap_or_default()
+        self.request
+            .request()
+            .map(|line| user_of(line.uri))
+            .unwrap_or_default()
     }
 
     /// Host of the Request-URI, lower case, without port.
@@ -118,7 +136,10 @@ impl IncomingCall {
     /// User part of From.
     #[must_use]
     pub fn caller(&self) -> String {
-        self.request.from().map(|from| user_of(from.uri_raw())).unwrap_or_default()
+        self.request
+            .from()
+            .map(|from| user_of(from.uri_raw))
+            .unwrap_or_default()
     }
 
     /// Opens the session that answers the call. Its id is the Call-ID.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use callbox_sip::endpoint::InDialogRequest;
 use callbox_sip::message::{Message, Method};
-use tokio::time::Instant;
 
 use super::command::Command;
 use super::error::{CallError, Status};
@@ -23,7 +22,10 @@ pub struct InfoRequest {
 
 impl InfoRequest {
     pub(super) fn of(message: &Message) -> Self {
-        Self { body: facts::body(message), headers: facts::headers(message) }
+        Self {
+            body: facts::body(message),
+            headers: facts::headers(message),
+        }
     }
 }
 
@@ -49,7 +51,10 @@ impl Leg {
         wait: Option<Duration>,
     ) -> Result<Option<InfoResponse>, CallError> {
         let response = self.request(Method::Info, Some(body), headers, wait).await?;
-        Ok(response.map(|message| InfoResponse { status: facts::status(&message), body: facts::body(&message) }))
+        Ok(response.map(|message| InfoResponse {
+            status: facts::status(&message),
+            body: facts::body(&message),
+        }))
     }
 
     /// The next INFO of the peer's that is no digit.
@@ -58,9 +63,11 @@ impl Leg {
     /// `Timeout`, `Hangup`, `WrongState` on an idle leg.
     pub async fn wait_for_info(&self, timeout: Duration) -> Result<InfoRequest, CallError> {
         let (ticket, info) = self
-            .wait(Some(self.shared.session.deadline(timeout)), |inner| match inner.infos.pop_front() {
-                Some(info) => Some(Ok(info)),
-                None => inner.no_more("wait-for-info").map(Err),
+            .wait(Some(self.shared.session.deadline(timeout)), |inner| {
+                match inner.infos.pop_front() {
+                    Some(info) => Some(Ok(info)),
+                    None => inner.no_more("wait-for-info").map(Err),
+                }
             })
             .await?;
         self.shared.session.lock().mailbox.take_back(ticket);
@@ -97,15 +104,25 @@ impl Leg {
                 headers: headers.iter().map(facts::to_sip_header).collect(),
                 body: body.as_ref().map(facts::to_sip_body),
             };
-            self.shared.command(&mut inner, Command::Request { ticket, request: Box::new(request) })?;
+            self.shared.command(
+                &mut inner,
+                Command::Request {
+                    ticket,
+                    request: Box::new(request),
+                },
+            )?;
             ticket
         };
-        let (Some(wait), Some(ticket)) = (wait, ticket) else { return Ok(None) };
+        let (Some(wait), Some(ticket)) = (wait, ticket) else {
+            return Ok(None);
+        };
         let answer = self
-            .wait(Some(self.shared.session.deadline(wait)), |inner| match inner.take_answer(ticket) {
-                Some(Pending::Answered(message)) => Some(Ok(*message)),
-                Some(Pending::Failed(error)) => Some(Err(error)),
-                Some(Pending::Waiting(_)) | None => inner.no_more("the request").map(Err),
+            .wait(Some(self.shared.session.deadline(wait)), |inner| {
+                match inner.take_answer(ticket) {
+                    Some(Pending::Answered(message)) => Some(Ok(*message)),
+                    Some(Pending::Failed(error)) => Some(Err(error)),
+                    Some(Pending::Waiting(_)) | None => inner.no_more("the request").map(Err),
+                }
             })
             .await;
         self.shared.lock().close_request(ticket);

@@ -136,7 +136,8 @@ pub(super) struct LegInner {
 
 impl Leg {
     pub(super) fn idle(session: &Arc<SessionShared>) -> Result<Self, CallError> {
-        let shared = session.enlist(|id| LegShared::new(id, session, LegInner::new(Phase::Idle, Direction::Outbound)))?;
+        let shared = session
+            .enlist(|id| LegShared::new(id, session, LegInner::new(Phase::Idle, Direction::Outbound)))?;
         Ok(Self { shared })
     }
 
@@ -218,7 +219,10 @@ impl Leg {
     /// # Errors
     /// `Invalid` for a reason that is not one line.
     pub fn hangup(&self, reason: Option<&str>) -> Result<(), CallError> {
-        let reason = reason.map(super::text::reason_text).transpose()?.map(super::facts::reason);
+        let reason = reason
+            .map(super::text::reason_text)
+            .transpose()?
+            .map(super::facts::reason);
         self.shared.finish(480, reason);
         Ok(())
     }
@@ -231,7 +235,9 @@ impl Leg {
         let deadline = timeout.map(|timeout| self.shared.session.deadline(timeout));
         let ticket = self
             .wait(deadline, |inner| match (inner.phase, &inner.ended) {
-                (Phase::Idle, _) => Some(Err(CallError::WrongState("wait-for-hangup on an idle leg".to_owned()))),
+                (Phase::Idle, _) => Some(Err(CallError::WrongState(
+                    "wait-for-hangup on an idle leg".to_owned(),
+                ))),
                 (_, Some(info)) => Some(Ok((info.clone(), inner.hangup_ticket.take()))),
                 _ => None,
             })
@@ -300,7 +306,11 @@ impl Phase {
 
 impl LegShared {
     pub(super) fn new(id: u32, session: &Arc<SessionShared>, inner: LegInner) -> Arc<Self> {
-        Arc::new(Self { id, session: Arc::clone(session), inner: Mutex::new(inner) })
+        Arc::new(Self {
+            id,
+            session: Arc::clone(session),
+            inner: Mutex::new(inner),
+        })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, LegInner> {
@@ -343,18 +353,40 @@ impl LegShared {
         let mut inner = self.lock();
         if inner.phase == Phase::RingingIn && !inner.rang {
             inner.rang = true;
-            self.push(&mut inner, Command::Progress { code: 180, headers: Vec::new(), body: None });
+            self.push(
+                &mut inner,
+                Command::Progress {
+                    code: 180,
+                    headers: Vec::new(),
+                    body: None,
+                },
+            );
         }
     }
 
     pub(super) fn finish(self: &Arc<Self>, code: u16, reason: Option<callbox_sip::endpoint::Reason>) {
         let mut inner = self.lock();
-        let mut info = HangupInfo { by: Party::Local, status: None, q850: None, text: None };
+        let mut info = HangupInfo {
+            by: Party::Local,
+            status: None,
+            q850: None,
+            text: None,
+        };
         match inner.phase {
             Phase::Idle | Phase::Terminated => return,
             Phase::RingingIn | Phase::EarlyIn => {
-                info.status = Some(Status { code, reason: callbox_sip::message::reason_phrase(code).to_owned() });
-                self.push(&mut inner, Command::Reject { code, reason: None, headers: Vec::new() });
+                info.status = Some(Status {
+                    code,
+                    reason: callbox_sip::message::reason_phrase(code).to_owned(),
+                });
+                self.push(
+                    &mut inner,
+                    Command::Reject {
+                        code,
+                        reason: None,
+                        headers: Vec::new(),
+                    },
+                );
             }
             Phase::RingingOut | Phase::EarlyOut => {
                 let (attempt, sip) = (inner.attempt, inner.sip.take());
@@ -446,7 +478,10 @@ impl LegInner {
 
     /// The answer of a request, once; `Waiting` stays.
     pub(super) fn take_answer(&mut self, ticket: u64) -> Option<Pending> {
-        let at = self.requests.iter().position(|(of, state)| *of == ticket && !matches!(state, Pending::Waiting(_)))?;
+        let at = self
+            .requests
+            .iter()
+            .position(|(of, state)| *of == ticket && !matches!(state, Pending::Waiting(_)))?;
         Some(self.requests.swap_remove(at).1)
     }
 

@@ -71,7 +71,13 @@ impl<'p> LuaPattern<'p> {
     /// # Errors
     /// [`StepsExhausted`] when `steps` reaches 0.
     pub fn find(&self, subject: &[u8], steps: &mut u64) -> Result<Option<Range<usize>>, StepsExhausted> {
-        let mut matcher = Matcher { subject, pattern: self.pattern, captures: Vec::new(), steps, depth: 0 };
+        let mut matcher = Matcher {
+            subject,
+            pattern: self.pattern,
+            captures: Vec::new(),
+            steps,
+            depth: 0,
+        };
         for start in 0..=subject.len() {
             matcher.captures.clear();
             if let Some(end) = matcher.run(start, 0)? {
@@ -126,7 +132,11 @@ fn check(pattern: &[u8]) -> Result<(), PatternError> {
                 }
                 Some(digit @ b'0'..=b'9') => {
                     let index = usize::from(*digit).checked_sub(usize::from(b'1'));
-                    if !index.and_then(|index| closed.get(index)).copied().unwrap_or(false) {
+                    if !index
+                        .and_then(|index| closed.get(index))
+                        .copied()
+                        .unwrap_or(false)
+                    {
                         return Err(PatternError::InvalidIndex);
                     }
                     at += 2;
@@ -136,7 +146,11 @@ fn check(pattern: &[u8]) -> Result<(), PatternError> {
             _ => at = after_quantifier(pattern, class_end(pattern, at)?),
         }
     }
-    if open.is_empty() { Ok(()) } else { Err(PatternError::InvalidCapture) }
+    if open.is_empty() {
+        Ok(())
+    } else {
+        Err(PatternError::InvalidCapture)
+    }
 }
 
 fn after_quantifier(pattern: &[u8], at: usize) -> usize {
@@ -215,7 +229,9 @@ impl Matcher<'_> {
     fn items(&mut self, mut s: usize, mut p: usize) -> Match {
         loop {
             self.step()?;
-            let Some(&byte) = self.pattern.get(p) else { return Ok(Some(s)) };
+            let Some(&byte) = self.pattern.get(p) else {
+                return Ok(Some(s));
+            };
             match (byte, self.pattern.get(p + 1)) {
                 (b'(', Some(b')')) => return self.capture(Capture::Position, s, p + 2),
                 (b'(', _) => return self.capture(Capture::Open(s), s, p + 1),
@@ -228,7 +244,11 @@ impl Matcher<'_> {
                 (b'%', Some(b'f')) => {
                     let set = p + 2;
                     let end = self.end_of(set);
-                    let before = s.checked_sub(1).and_then(|at| self.subject.get(at)).copied().unwrap_or(0);
+                    let before = s
+                        .checked_sub(1)
+                        .and_then(|at| self.subject.get(at))
+                        .copied()
+                        .unwrap_or(0);
                     let here = self.subject.get(s).copied().unwrap_or(0);
                     if self.in_set(before, set, end) || !self.in_set(here, set, end) {
                         return Ok(None);
@@ -279,9 +299,14 @@ impl Matcher<'_> {
     }
 
     fn close(&mut self, s: usize, p: usize) -> Match {
-        let open = self.captures.iter().rposition(|capture| matches!(capture, Capture::Open(_)));
+        let open = self
+            .captures
+            .iter()
+            .rposition(|capture| matches!(capture, Capture::Open(_)));
         let Some(at) = open else { return Ok(None) };
-        let Some(Capture::Open(start)) = self.captures.get(at).copied() else { return Ok(None) };
+        let Some(Capture::Open(start)) = self.captures.get(at).copied() else {
+            return Ok(None);
+        };
         self.set(at, Capture::Closed(start, s));
         let found = self.run(s, p)?;
         if found.is_none() {
@@ -298,7 +323,11 @@ impl Matcher<'_> {
 
     /// `%1`: what a capture held, once more.
     fn again(&self, s: usize, digit: u8) -> Option<usize> {
-        match self.captures.get(usize::from(digit.checked_sub(b'1')?)).copied()? {
+        match self
+            .captures
+            .get(usize::from(digit.checked_sub(b'1')?))
+            .copied()?
+        {
             Capture::Closed(start, end) => {
                 let held = self.subject.get(start..end)?;
                 self.subject.get(s..)?.starts_with(held).then_some(s + held.len())
@@ -310,7 +339,9 @@ impl Matcher<'_> {
 
     /// `%bxy`.
     fn balanced(&mut self, s: usize, p: usize) -> Match {
-        let (Some(&open), Some(&close)) = (self.pattern.get(p), self.pattern.get(p + 1)) else { return Ok(None) };
+        let (Some(&open), Some(&close)) = (self.pattern.get(p), self.pattern.get(p + 1)) else {
+            return Ok(None);
+        };
         if self.subject.get(s) != Some(&open) {
             return Ok(None);
         }
@@ -363,10 +394,15 @@ impl Matcher<'_> {
 
     /// Does the class `p..end` match the byte at `s`?
     fn single(&self, s: usize, p: usize, end: usize) -> bool {
-        let Some(&byte) = self.subject.get(s) else { return false };
+        let Some(&byte) = self.subject.get(s) else {
+            return false;
+        };
         match self.pattern.get(p) {
             Some(b'.') => true,
-            Some(b'%') => self.pattern.get(p + 1).is_some_and(|&class| in_class(byte, class)),
+            Some(b'%') => self
+                .pattern
+                .get(p + 1)
+                .is_some_and(|&class| in_class(byte, class)),
             Some(b'[') => self.in_set(byte, p, end),
             Some(&literal) => literal == byte,
             None => false,
@@ -375,7 +411,9 @@ impl Matcher<'_> {
 
     /// Is `byte` in the set whose `[` is at `p` and which ends before `end`?
     fn in_set(&self, byte: u8, p: usize, end: usize) -> bool {
-        let Some(set) = self.pattern.get(p + 1..end.saturating_sub(1)) else { return false };
+        let Some(set) = self.pattern.get(p + 1..end.saturating_sub(1)) else {
+            return false;
+        };
         let (negated, mut rest) = match set.strip_prefix(b"^") {
             Some(rest) => (true, rest),
             None => (false, set),
@@ -430,7 +468,10 @@ mod tests {
     use super::*;
 
     fn find(subject: &str, pattern: &str) -> Option<Range<usize>> {
-        LuaPattern::parse(pattern).unwrap().find(subject.as_bytes(), &mut 100_000).unwrap()
+        LuaPattern::parse(pattern)
+            .unwrap()
+            .find(subject.as_bytes(), &mut 100_000)
+            .unwrap()
     }
 
     #[test]
@@ -478,7 +519,10 @@ mod tests {
         ] {
             assert_eq!(LuaPattern::parse(pattern).err(), Some(error), "{pattern:?}");
         }
-        assert_eq!(LuaPattern::parse(&"()".repeat(33)).err(), Some(PatternError::TooManyCaptures));
+        assert_eq!(
+            LuaPattern::parse(&"()".repeat(33)).err(),
+            Some(PatternError::TooManyCaptures)
+        );
     }
 
     #[test]

@@ -61,7 +61,10 @@ pub struct Login {
 
 impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Login").field("username", &self.username).field("realm", &self.realm).finish_non_exhaustive()
+        f.debug_struct("Login")
+            .field("username", &self.username)
+            .field("realm", &self.realm)
+            .finish_non_exhaustive()
     }
 }
 
@@ -120,7 +123,12 @@ pub struct ReofferOptions {
 
 impl Default for ReofferOptions {
     fn default() -> Self {
-        Self { offer: None, timeout: Duration::from_secs(15), headers: Vec::new(), use_update: false }
+        Self {
+            offer: None,
+            timeout: Duration::from_secs(15),
+            headers: Vec::new(),
+            use_update: false,
+        }
     }
 }
 
@@ -139,7 +147,12 @@ pub struct TransferOptions {
 
 impl Default for TransferOptions {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(60), headers: Vec::new(), wait_for_outcome: false, keep_leg: false }
+        Self {
+            timeout: Duration::from_secs(60),
+            headers: Vec::new(),
+            wait_for_outcome: false,
+            keep_leg: false,
+        }
     }
 }
 
@@ -158,6 +171,11 @@ pub struct BridgeOptions {
 
 impl Default for BridgeOptions {
     fn default() -> Self {
-        Self { relay_offers: true, relay_info: true, hangup_other: true, watch_digits: None }
+        Self {
+            relay_offers: true,
+            relay_info: true,
+            hangup_other: true,
+            watch_digits: None,
+        }
     }
 }

@@ -4,7 +4,6 @@
 //! attempt that was given up never reaches the next one: each carries its number.
 
 use callbox_sip::endpoint::{InviteRequest, PartyAddress};
-use tokio::time::Instant;
 
 use super::command::Command;
 use super::error::CallError;
@@ -22,7 +21,11 @@ impl Leg {
     /// `Rejected` with the status, `Timeout` (the INVITE is cancelled), `Denied`, `Invalid`, `WrongState`.
     pub async fn make_call(&self, dest: &str, options: &MakeCallOptions) -> Result<AnswerInfo, CallError> {
         self.start(dest, options, true)?;
-        let answer = self.wait(Some(self.shared.session.deadline(options.timeout)), |inner| inner.outcome.take()).await;
+        let answer = self
+            .wait(Some(self.shared.session.deadline(options.timeout)), |inner| {
+                inner.outcome.take()
+            })
+            .await;
         let mut inner = self.shared.lock();
         inner.awaited = false;
         if answer == Err(CallError::Timeout) && matches!(inner.phase, Phase::RingingOut | Phase::EarlyOut) {
@@ -58,7 +61,9 @@ impl Leg {
         if awaited {
             self.shared.session.changed.notify_waiters();
         } else {
-            self.shared.session.post(self.shared.id, EventKind::Failed(CallError::Cancelled));
+            self.shared
+                .session
+                .post(self.shared.id, EventKind::Failed(CallError::Cancelled));
         }
         Ok(())
     }
@@ -87,7 +92,10 @@ impl Leg {
             return Err(CallError::unsupported("make-call-options.follow-redirects"));
         }
         if let Some(name) = &options.credential_name {
-            return Err(CallError::UnknownDestination(format!("no credential named {}", text::quoted(name))));
+            return Err(CallError::UnknownDestination(format!(
+                "no credential named {}",
+                text::quoted(name)
+            )));
         }
         let (caller_user, caller_name) = match &options.caller_id {
             Some((user, name)) => {
@@ -97,7 +105,12 @@ impl Leg {
             None => (None, None),
         };
         let session = &self.shared.session;
-        let request = DialRequest { target: &target, caller_user, caller_name, trunk: options.trunk.as_deref() };
+        let request = DialRequest {
+            target: &target,
+            caller_user,
+            caller_name,
+            trunk: options.trunk.as_deref(),
+        };
         let grant = session.context.policy.grant(&request)?;
         let mut inner = self.shared.lock();
         if inner.phase != Phase::Idle {
@@ -114,12 +127,22 @@ impl Leg {
             next_hop: grant.next_hop,
             headers: options.headers.iter().map(facts::to_sip_header).collect(),
             body: options.offer.as_ref().map(facts::to_sip_body),
-            credentials: options.credentials.iter().map(facts::to_sip_credentials).collect(),
+            credentials: options
+                .credentials
+                .iter()
+                .map(facts::to_sip_credentials)
+                .collect(),
             contact_user: None,
             timeout: options.timeout,
         };
         let attempt = inner.attempt;
-        self.shared.command(&mut inner, Command::Invite { attempt, request: Box::new(invite) })?;
+        self.shared.command(
+            &mut inner,
+            Command::Invite {
+                attempt,
+                request: Box::new(invite),
+            },
+        )?;
         inner.direction = Direction::Outbound;
         inner.phase = Phase::RingingOut;
         inner.awaited = awaited;
@@ -127,8 +150,9 @@ impl Leg {
         inner.local_body.clone_from(&options.offer);
         inner.remote_body = None;
         inner.facts = Facts::dialled(grant.from_user, target.as_str().to_owned());
-        inner.max_duration =
-            options.max_duration.and_then(|limit| Some((limit, tokio::runtime::Handle::try_current().ok()?)));
+        inner.max_duration = options
+            .max_duration
+            .and_then(|limit| Some((limit, tokio::runtime::Handle::try_current().ok()?)));
         Ok(())
     }
 }

@@ -70,7 +70,13 @@ impl Session {
             next_id: 1,
         };
         Self {
-            shared: Arc::new(SessionShared { id, context, shard, changed: Notify::new(), inner: Mutex::new(inner) }),
+            shared: Arc::new(SessionShared {
+                id,
+                context,
+                shard,
+                changed: Notify::new(),
+                inner: Mutex::new(inner),
+            }),
         }
     }
 
@@ -120,7 +126,11 @@ impl Session {
     ///
     /// # Errors
     /// `Timeout`.
-    pub async fn next_event(&self, sources: Option<&[u32]>, timeout: Option<Duration>) -> Result<Event, CallError> {
+    pub async fn next_event(
+        &self,
+        sources: Option<&[u32]>,
+        timeout: Option<Duration>,
+    ) -> Result<Event, CallError> {
         self.before_wait();
         let deadline = timeout.map(|timeout| self.shared.deadline(timeout));
         loop {
@@ -136,7 +146,9 @@ impl Session {
                 }
                 inner.timers.iter().map(|&(_, at)| at).chain(deadline).min()
             };
-            if !super::wait::until(notified, wake).await && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if !super::wait::until(notified, wake).await
+                && deadline.is_some_and(|deadline| Instant::now() >= deadline)
+            {
                 return Err(CallError::Timeout);
             }
         }
@@ -176,7 +188,9 @@ impl Session {
     pub fn cancel_timer(&self, id: u32) {
         let mut inner = self.shared.lock();
         inner.timers.retain(|timer| timer.0 != id);
-        inner.mailbox.forget(|event| event.source == 0 && matches!(event.kind, EventKind::Timer(timer) if timer == id));
+        inner.mailbox.forget(|event| {
+            event.source == 0 && matches!(event.kind, EventKind::Timer(timer) if timer == id)
+        });
     }
 
     /// Puts an event of the session itself (source 0) into the mailbox.
@@ -216,7 +230,10 @@ impl SessionShared {
     }
 
     /// Takes an id for a new leg and remembers the leg.
-    pub(super) fn enlist(&self, make: impl FnOnce(u32) -> Arc<LegShared>) -> Result<Arc<LegShared>, CallError> {
+    pub(super) fn enlist(
+        &self,
+        make: impl FnOnce(u32) -> Arc<LegShared>,
+    ) -> Result<Arc<LegShared>, CallError> {
         let mut inner = self.lock();
         inner.legs.retain(|(_, leg)| leg.strong_count() > 0);
         if inner.legs.len() >= self.context.limits.legs_max {
@@ -245,7 +262,11 @@ impl SessionShared {
     }
 
     pub(super) fn legs(&self) -> Vec<Arc<LegShared>> {
-        self.lock().legs.iter().filter_map(|(_, leg)| leg.upgrade()).collect()
+        self.lock()
+            .legs
+            .iter()
+            .filter_map(|(_, leg)| leg.upgrade())
+            .collect()
     }
 
     pub(super) fn post(&self, source: u32, kind: EventKind) -> u64 {
@@ -258,7 +279,12 @@ impl SessionShared {
     fn hand_out(&self, taken: (u64, Event)) -> Event {
         let (ticket, event) = taken;
         if matches!(event.kind, EventKind::Dtmf(_) | EventKind::Info(_)) {
-            let leg = self.lock().legs.iter().find(|(id, _)| *id == event.source).and_then(|(_, leg)| leg.upgrade());
+            let leg = self
+                .lock()
+                .legs
+                .iter()
+                .find(|(id, _)| *id == event.source)
+                .and_then(|(_, leg)| leg.upgrade());
             if let Some(leg) = leg {
                 leg.taken_from_mailbox(ticket);
             }

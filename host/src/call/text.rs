@@ -17,11 +17,54 @@ pub const SHORT_TEXT_MAX: usize = 256;
 
 /// Headers that belong to transactions, dialogs, the transport or to methods of their own.
 const OWNED_BY_HOST: &[&str] = &[
-    "via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "content-length", "l",
-    "content-type", "c", "route", "record-route", "authorization", "proxy-authorization", "www-authenticate",
-    "proxy-authenticate", "authentication-info", "require", "proxy-require", "supported", "k", "unsupported", "rack",
-    "rseq", "session-expires", "x", "min-se", "allow", "event", "o", "subscription-state", "expires", "refer-to", "r",
-    "replaces", "retry-after", "warning-agent", "path", "service-route", "p-asserted-identity", "identity", "y",
+    "via",
+    "v",
+    "from",
+    "f",
+    "to",
+    "t",
+    "call-id",
+    "i",
+    "cseq",
+    "contact",
+    "m",
+    "max-forwards",
+    "content-length",
+    "l",
+    "content-type",
+    "c",
+    "route",
+    "record-route",
+    "authorization",
+    "proxy-authorization",
+    "www-authenticate",
+    "proxy-authenticate",
+    "authentication-info",
+    "require",
+    "proxy-require",
+    "supported",
+    "k",
+    "unsupported",
+    "rack",
+    "rseq",
+    "session-expires",
+    "x",
+    "min-se",
+    "allow",
+    "event",
+    "o",
+    "subscription-state",
+    "expires",
+    "refer-to",
+    "r",
+    "replaces",
+    "retry-after",
+    "warning-agent",
+    "path",
+    "service-route",
+    "p-asserted-identity",
+    "identity",
+    "y",
 ];
 
 /// One SIP header field that a flow may set.
@@ -38,7 +81,10 @@ impl Header {
     /// `Invalid` with what is wrong, or `Denied(Header)` for a header of the host's.
     pub fn parse(name: &str, value: &str, limits: &CallLimits) -> Result<Self, CallError> {
         if name.is_empty() || name.len() > SHORT_TEXT_MAX || !name.bytes().all(is_token_byte) {
-            return Err(CallError::invalid(format!("header name {} is not a SIP token", quoted(name))));
+            return Err(CallError::invalid(format!(
+                "header name {} is not a SIP token",
+                quoted(name)
+            )));
         }
         if OWNED_BY_HOST.iter().any(|owned| owned.eq_ignore_ascii_case(name)) {
             return Err(CallError::Denied(Denial::Header(name.to_owned())));
@@ -51,7 +97,10 @@ impl Header {
             )));
         }
         one_line(value, || format!("value of header {name}"))?;
-        Ok(Self { name: name.to_owned(), value: value.trim().to_owned() })
+        Ok(Self {
+            name: name.to_owned(),
+            value: value.trim().to_owned(),
+        })
     }
 
     /// The name as the flow wrote it.
@@ -92,11 +141,14 @@ impl Body {
     pub fn parse(content_type: &str, data: Vec<u8>, limits: &CallLimits) -> Result<Self, CallError> {
         let content_type = content_type.trim();
         let mime = content_type.split(';').next().unwrap_or_default().trim();
-        let well_formed = mime
-            .split_once('/')
-            .is_some_and(|(kind, sub)| !kind.is_empty() && !sub.is_empty() && (kind.bytes().chain(sub.bytes())).all(is_token_byte));
+        let well_formed = mime.split_once('/').is_some_and(|(kind, sub)| {
+            !kind.is_empty() && !sub.is_empty() && (kind.bytes().chain(sub.bytes())).all(is_token_byte)
+        });
         if !well_formed || content_type.len() > SHORT_TEXT_MAX {
-            return Err(CallError::invalid(format!("content type {} is not type/subtype", quoted(content_type))));
+            return Err(CallError::invalid(format!(
+                "content type {} is not type/subtype",
+                quoted(content_type)
+            )));
         }
         one_line(content_type, || "content type".to_owned())?;
         if data.len() > limits.body_max_bytes {
@@ -106,13 +158,23 @@ impl Body {
                 limits.body_max_bytes
             )));
         }
-        let data = if mime.eq_ignore_ascii_case("application/sdp") { normalise_sdp(data)? } else { data };
-        Ok(Self { content_type: content_type.to_owned(), data: Bytes::from(data) })
+        let data = if mime.eq_ignore_ascii_case("application/sdp") {
+            normalise_sdp(data)?
+        } else {
+            data
+        };
+        Ok(Self {
+            content_type: content_type.to_owned(),
+            data: Bytes::from(data),
+        })
     }
 
     /// A body as the peer sent it.
     pub(crate) fn received(content_type: &[u8], data: Bytes) -> Self {
-        Self { content_type: String::from_utf8_lossy(content_type).into_owned(), data }
+        Self {
+            content_type: String::from_utf8_lossy(content_type).into_owned(),
+            data,
+        }
     }
 
     /// MIME type with its parameters.
@@ -129,10 +191,15 @@ impl Body {
 }
 
 fn normalise_sdp(data: Vec<u8>) -> Result<Vec<u8>, CallError> {
-    let start = data.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(data.len());
+    let start = data
+        .iter()
+        .position(|byte| !byte.is_ascii_whitespace())
+        .unwrap_or(data.len());
     let text = data.get(start..).unwrap_or_default();
     if !text.starts_with(b"v=") {
-        return Err(CallError::invalid("an application/sdp body must begin with v= (RFC 8866 §5)"));
+        return Err(CallError::invalid(
+            "an application/sdp body must begin with v= (RFC 8866 §5)",
+        ));
     }
     if text.contains(&0) {
         return Err(CallError::invalid("an application/sdp body must not contain NUL"));
@@ -163,15 +230,30 @@ impl DialTarget {
     pub fn parse(dest: &str) -> Result<Self, CallError> {
         let dest = dest.trim();
         if dest.len() > URI_MAX {
-            return Err(CallError::invalid(format!("destination has {} bytes, {URI_MAX} at most", dest.len())));
+            return Err(CallError::invalid(format!(
+                "destination has {} bytes, {URI_MAX} at most",
+                dest.len()
+            )));
         }
-        if dest.bytes().any(|byte| byte <= b' ' || byte == 0x7f || matches!(byte, b'<' | b'>' | b'"')) {
-            return Err(CallError::invalid(format!("destination {} is not a URI", quoted(dest))));
+        if dest
+            .bytes()
+            .any(|byte| byte <= b' ' || byte == 0x7f || matches!(byte, b'<' | b'>' | b'"'))
+        {
+            return Err(CallError::invalid(format!(
+                "destination {} is not a URI",
+                quoted(dest)
+            )));
         }
         match callbox_sip::message::Uri::parse(dest.as_bytes()) {
             Ok(callbox_sip::message::Uri::Sip(_)) => Ok(Self { uri: dest.to_owned() }),
-            Ok(_) => Err(CallError::Unsupported(format!("destination {}: only sip: is dialled without a trunk", quoted(dest)))),
-            Err(error) => Err(CallError::invalid(format!("destination {}: {error}", quoted(dest)))),
+            Ok(_) => Err(CallError::Unsupported(format!(
+                "destination {}: only sip: is dialled without a trunk",
+                quoted(dest)
+            ))),
+            Err(error) => Err(CallError::invalid(format!(
+                "destination {}: {error}",
+                quoted(dest)
+            ))),
         }
     }
 
@@ -185,7 +267,10 @@ impl DialTarget {
 /// Checks a reason phrase or Reason text of a flow.
 pub(crate) fn reason_text(text: &str) -> Result<&str, CallError> {
     if text.len() > SHORT_TEXT_MAX {
-        return Err(CallError::invalid(format!("reason has {} bytes, {SHORT_TEXT_MAX} at most", text.len())));
+        return Err(CallError::invalid(format!(
+            "reason has {} bytes, {SHORT_TEXT_MAX} at most",
+            text.len()
+        )));
     }
     one_line(text, || "reason".to_owned())?;
     Ok(text)
@@ -200,8 +285,14 @@ pub(crate) fn check_headers(headers: &[Header], limits: &CallLimits) -> Result<(
 }
 
 fn one_line(text: &str, what: impl Fn() -> String) -> Result<(), CallError> {
-    if let Some(byte) = text.bytes().find(|&byte| byte < b' ' && byte != b'\t' || byte == 0x7f) {
-        return Err(CallError::invalid(format!("{} contains control byte 0x{byte:02x}", what())));
+    if let Some(byte) = text
+        .bytes()
+        .find(|&byte| byte < b' ' && byte != b'\t' || byte == 0x7f)
+    {
+        return Err(CallError::invalid(format!(
+            "{} contains control byte 0x{byte:02x}",
+            what()
+        )));
     }
     Ok(())
 }

@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use super::error::CallError;
+use super::error::Status;
 use super::leg::{AnswerInfo, Leg};
 use super::options::{BridgeOptions, ReofferOptions, TransferOptions};
 use super::session::Session;
 use super::text::Body;
-use super::error::Status;
 
 /// What the peer said to a transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,12 @@ impl Leg {
     ///
     /// # Errors
     /// `Unsupported`.
-    pub async fn send_dtmf(&self, _digits: &str, _duration: Duration, _gap: Duration) -> Result<(), CallError> {
+    pub async fn send_dtmf(
+        &self,
+        _digits: &str,
+        _duration: Duration,
+        _gap: Duration,
+    ) -> Result<(), CallError> {
         Err(CallError::unsupported("send-dtmf"))
     }
 
@@ -74,7 +79,11 @@ impl Leg {
     ///
     /// # Errors
     /// `Unsupported`.
-    pub async fn blind_transfer(&self, _dest: &str, _options: &TransferOptions) -> Result<TransferResult, CallError> {
+    pub async fn blind_transfer(
+        &self,
+        _dest: &str,
+        _options: &TransferOptions,
+    ) -> Result<TransferResult, CallError> {
         Err(CallError::unsupported("blind-transfer"))
     }
 
@@ -82,7 +91,11 @@ impl Leg {
     ///
     /// # Errors
     /// `Unsupported`.
-    pub async fn attended_transfer(&self, _other: &Leg, _options: &TransferOptions) -> Result<TransferResult, CallError> {
+    pub async fn attended_transfer(
+        &self,
+        _other: &Leg,
+        _options: &TransferOptions,
+    ) -> Result<TransferResult, CallError> {
         Err(CallError::unsupported("attended-transfer"))
     }
 }
