@@ -108,7 +108,7 @@ impl Exchange {
                         })
                     });
                     if let Some(id) = id {
-                        late(endpoint.hangup(now, id, reason));
+                        late(endpoint.hangup(now, id, reason.as_ref()));
                     }
                 }
                 Command::Progress { code, headers, body } => {
@@ -136,7 +136,7 @@ impl Exchange {
                 }
                 Command::Hangup { reason } => {
                     if let Some(id) = inner.sip {
-                        late(endpoint.hangup(now, id, reason));
+                        late(endpoint.hangup(now, id, reason.as_ref()));
                     }
                 }
                 Command::Request { ticket, request } => {
