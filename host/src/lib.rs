@@ -4,5 +4,7 @@
 //!
 //! Arrows run one way: `cli → tenant → plugin → call → wire → callbox-sip`; `config` is a leaf that all may use.
 
+pub mod call;
 pub mod config;
+pub mod plugin;
 pub mod wire;

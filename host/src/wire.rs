@@ -4,4 +4,4 @@
 
 mod shard;
 
-pub use shard::{ShardIndex, ShardWaker};
+pub use shard::{ShardCore, ShardIndex, ShardWaker};

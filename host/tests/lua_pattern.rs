@@ -4,7 +4,12 @@
 //! Lua meets a fault of a pattern only when the match gets that far; ours refuses the pattern at once. So a pattern
 //! that ours takes must give the same result in Lua, and one that Lua complains about must be refused here.
 //! `CALLBOX_SEED` repeats a run.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -35,15 +40,18 @@ impl Random {
 }
 
 fn subject(random: &mut Random) -> String {
-    let keys = ["0", "1", "2", "3", "9", "#", "*", "A", "b", "(", ")", "-", "]", " ", "."];
+    let keys = [
+        "0", "1", "2", "3", "9", "#", "*", "A", "b", "(", ")", "-", "]", " ", ".",
+    ];
     (0..random.below(14)).map(|_| random.pick(&keys)).collect()
 }
 
 fn pattern(random: &mut Random) -> String {
     let items = [
-        "%d", "%D", "%a", "%w", "%s", "%p", "%x", "%u", "%l", "%c", "%z", "%g", ".", "0", "1", "2", "9", "#", "%*", "*", "A", "%(",
-        "%)", "-", "%-", "[0-3]", "[^0-3]", "[%d#]", "[]1]", "[1-]", "[^]]", "[%a-z]", "[a-c1-2]", "%b()", "%b12", "%f[%d]",
-        "%f[^%w]", "()", "$", "^", "%1", "%", "[", "]", "[^", "%b", "%f",
+        "%d", "%D", "%a", "%w", "%s", "%p", "%x", "%u", "%l", "%c", "%z", "%g", ".", "0", "1", "2", "9", "#",
+        "%*", "*", "A", "%(", "%)", "-", "%-", "[0-3]", "[^0-3]", "[%d#]", "[]1]", "[1-]", "[^]]", "[%a-z]",
+        "[a-c1-2]", "%b()", "%b12", "%f[%d]", "%f[^%w]", "()", "$", "^", "%1", "%", "[", "]", "[^", "%b",
+        "%f",
     ];
     let quantifiers = ["", "", "", "*", "+", "-", "?"];
     let mut out = String::new();
@@ -56,7 +64,11 @@ fn pattern(random: &mut Random) -> String {
             out.push('(');
         }
         // The broken and the rare come seldom, or most patterns would be refused.
-        let last = if random.below(6) == 0 { items.len() } else { items.len() - 9 };
+        let last = if random.below(6) == 0 {
+            items.len()
+        } else {
+            items.len() - 9
+        };
         let item = items[random.below(last)];
         out.push_str(item);
         out.push_str(random.pick(&quantifiers));
@@ -72,9 +84,14 @@ fn pattern(random: &mut Random) -> String {
 
 #[test]
 fn our_matcher_agrees_with_lua_5_1() {
-    let seed = std::env::var("CALLBOX_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5eed);
+    let seed = std::env::var("CALLBOX_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0x5eed);
     let mut random = Random(seed);
-    let pairs: Vec<(String, String)> = (0..PAIRS).map(|_| (subject(&mut random), pattern(&mut random))).collect();
+    let pairs: Vec<(String, String)> = (0..PAIRS)
+        .map(|_| (subject(&mut random), pattern(&mut random)))
+        .collect();
 
     // One pair a line, hexadecimal, so that no byte needs escaping.
     let script = "local function text(hex) return (hex:gsub('..', function(b) return string.char(tonumber(b, 16)) end)) end
@@ -90,7 +107,10 @@ fn our_matcher_agrees_with_lua_5_1() {
         .spawn()
         .expect("this test needs Lua 5.1: apt-get install lua5.1");
     let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let input: String = pairs.iter().map(|(s, p)| format!("{},{}\n", hex(s), hex(p))).collect();
+    let input: String = pairs
+        .iter()
+        .map(|(s, p)| format!("{},{}\n", hex(s), hex(p)))
+        .collect();
     let mut stdin = lua.stdin.take().unwrap();
     let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
     let output = lua.wait_with_output().unwrap();
@@ -109,11 +129,17 @@ fn our_matcher_agrees_with_lua_5_1() {
                 Err(exhausted) => panic!("{subject:?} {text:?}: {exhausted:?}"),
             },
         };
-        assert_eq!(ours, theirs, "{subject:?} {text:?}; repeat with CALLBOX_SEED={seed} cargo test -p callbox --test lua_pattern");
+        assert_eq!(
+            ours, theirs,
+            "{subject:?} {text:?}; repeat with CALLBOX_SEED={seed} cargo test -p callbox --test lua_pattern"
+        );
         compared += 1;
         matched += usize::from(ours != "none");
     }
     // A generator that makes nothing but refused or unmatched patterns would prove nothing.
-    assert!(compared > PAIRS / 2, "only {compared} of {PAIRS} pairs were compared");
+    assert!(
+        compared > PAIRS / 2,
+        "only {compared} of {PAIRS} pairs were compared"
+    );
     assert!(matched > PAIRS / 8, "only {matched} of {PAIRS} pairs matched");
 }

@@ -2,14 +2,28 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
+use callbox_sip::endpoint::{Endpoint, Event};
 use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+
+/// What runs on a shard beside the endpoint: the layer above, which knows what calls are.
+///
+/// Both methods run on the shard's thread, between its reads: they must not block. The outputs of what they do to the
+/// endpoint are drained when they return.
+pub trait ShardCore: Send + 'static {
+    /// Somebody called [`ShardWaker::wake`] since the last turn.
+    fn woken(&mut self, now: Instant, endpoint: &mut Endpoint);
+    /// The endpoint reports something.
+    fn event(&mut self, now: Instant, endpoint: &mut Endpoint, event: Event);
+}
 
 /// Which shard; counts from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ShardIndex(pub u16);
 
-/// Asks a shard to call `ShardCore::woken`. Cheap to clone and to call from any thread; many wakes before
+/// Asks a shard to call [`ShardCore::woken`]. Cheap to clone and to call from any thread; many wakes before
 /// the shard's next turn are one.
 #[derive(Debug, Clone)]
 pub struct ShardWaker {
@@ -20,7 +34,7 @@ pub struct ShardWaker {
 struct WakeCell {
     /// Set from `wake` until the shard's turn begins. Spares the notification when one is already under way.
     pending: AtomicBool,
-    notify: Notify,
+    notify: Arc<Notify>,
 }
 
 impl ShardWaker {
@@ -30,7 +44,7 @@ impl ShardWaker {
         }
     }
 
-    /// Has the shard call `ShardCore::woken` soon. What was queued before this call is seen in that turn.
+    /// Has the shard call [`ShardCore::woken`] soon. What was queued before this call is seen in that turn.
     pub fn wake(&self) {
         if !self.inner.pending.swap(true, Ordering::AcqRel) {
             self.inner.notify.notify_one();
@@ -43,8 +57,8 @@ impl ShardWaker {
         self.inner.pending.swap(false, Ordering::AcqRel)
     }
 
-    /// Waits for a wake. Cancel-safe.
-    pub(crate) async fn woken(&self) {
-        self.inner.notify.notified().await;
+    /// The next notification, for the shard to poll.
+    pub(crate) fn woken(&self) -> OwnedNotified {
+        Arc::clone(&self.inner.notify).notified_owned()
     }
 }
