@@ -23,7 +23,7 @@ pub use error::{ConfigError, Problem};
 pub use limits::Limits;
 pub use listen::{Listen, Transport};
 pub use route::{NumberRule, Route};
-pub use tenant::{Flow, Tenant};
+pub use tenant::{DialRule, Flow, Tenant};
 
 use reader::{Section, Source};
 

@@ -5,6 +5,8 @@
 //! Arrows run one way: `cli → tenant → plugin → call → wire → callbox-sip`; `config` is a leaf that all may use.
 
 pub mod call;
+pub mod cli;
 pub mod config;
 pub mod plugin;
+pub mod tenant;
 pub mod wire;

@@ -1,8 +1,11 @@
 //! `[[tenant]]`: whose flows there are.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use super::Cidr;
 use super::limits::Limits;
 use super::reader::{Section, Source};
 
@@ -13,6 +16,74 @@ pub struct Tenant {
     pub name: String,
     /// Unique names within the tenant.
     pub flows: Vec<Flow>,
+    /// `dial`: where its flows may call. Empty, the default, is nowhere: a flow is somebody else's code, and calls
+    /// cost money.
+    pub dial: Vec<DialRule>,
+    /// `caller_ids`: the user parts that its flows may put into From; the first is taken when a flow names none. When
+    /// empty the tenant's name stands there and no flow can choose.
+    pub caller_ids: Vec<String>,
+}
+
+/// A host that a tenant's flows may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DialRule {
+    /// `*`: every host.
+    Any,
+    /// `example.com`: this host, in lower case.
+    Host(String),
+    /// `*.example.com`: every host below it; the field holds `.example.com`.
+    Below(String),
+    /// `10.0.0.0/8`: hosts that are written as addresses of this range.
+    Range(Cidr),
+}
+
+impl DialRule {
+    /// Whether a call to `host` (a name, or an address without brackets) is allowed.
+    pub fn allows(&self, host: &str) -> bool {
+        let address = host.parse::<IpAddr>();
+        match self {
+            Self::Any => true,
+            Self::Host(name) => name.eq_ignore_ascii_case(host.trim_end_matches('.')),
+            Self::Below(suffix) => {
+                address.is_err()
+                    && host
+                        .trim_end_matches('.')
+                        .to_ascii_lowercase()
+                        .ends_with(suffix.as_str())
+            }
+            Self::Range(range) => address.is_ok_and(|address| range.contains(address)),
+        }
+    }
+}
+
+impl FromStr for DialRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        if let Ok(range) = text.trim_matches(['[', ']']).parse() {
+            return Ok(Self::Range(range));
+        }
+        let (below, name) = match text.strip_prefix('*') {
+            Some(rest) if rest.starts_with('.') => (true, rest),
+            _ => (false, text),
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if name.trim_matches('.').is_empty() || !name.bytes().all(plain) {
+            return Err(
+                "is not a dial rule; write a host, *.example.com, an address range as 10.0.0.0/8, or *"
+                    .to_owned(),
+            );
+        }
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        Ok(if below {
+            Self::Below(name)
+        } else {
+            Self::Host(name)
+        })
+    }
 }
 
 /// One flow of a tenant.
@@ -40,6 +111,14 @@ pub(super) fn read(source: &Source<'_>, sections: Vec<Section<'_, '_>>, limits: 
         let at = section.at();
         let path = section.path().to_owned();
         let name = section.required_string("name", "write name = \"acme\"");
+        let dial = section.strings("dial").unwrap_or_default();
+        let dial = dial.into_iter().filter_map(|rule| source.parsed(rule)).collect();
+        let caller_ids = section.strings("caller_ids").unwrap_or_default();
+        let caller_ids = caller_ids
+            .into_iter()
+            .filter_map(|id| source.parsed::<CallerId>(id))
+            .map(|id| id.0)
+            .collect();
         let flows = section
             .section("flow")
             .map(Section::named_sections)
@@ -66,6 +145,8 @@ pub(super) fn read(source: &Source<'_>, sections: Vec<Section<'_, '_>>, limits: 
         tenants.push(Tenant {
             name: name.value,
             flows,
+            dial,
+            caller_ids,
         });
     }
     if flows_total > limits.host.flows_max {
@@ -76,6 +157,23 @@ pub(super) fn read(source: &Source<'_>, sections: Vec<Section<'_, '_>>, limits: 
         source.note(0, "tenant".to_owned(), text);
     }
     tenants
+}
+
+/// A user part that needs no escape in a URI.
+struct CallerId(String);
+
+impl FromStr for CallerId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte);
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(plain) {
+            return Err(
+                "is not a caller id; write the user part of a SIP URI, as in \"+4930123456\"".to_owned(),
+            );
+        }
+        Ok(Self(text.to_owned()))
+    }
 }
 
 fn read_flow(source: &Source<'_>, name: String, mut section: Section<'_, '_>) -> Flow {

@@ -33,6 +33,8 @@ file = "/srv/hello.wasm"
 
 [[tenant]]
 name = "umbrella"
+dial = ["Example.com", "*.example.net", "172.16.0.0/12", "[2001:db8::1]"]
+caller_ids = "+4930123456"
 flow.busy.file = "busy.wasm"
 
 [[route]]
@@ -119,6 +121,36 @@ fn number_rules() {
 }
 
 #[test]
+fn dial_rules() {
+    let config = parse(FULL).unwrap();
+    assert!(config.tenants[0].dial.is_empty());
+    let rules = &config.tenants[1].dial;
+    let allowed = |host| rules.iter().any(|rule| rule.allows(host));
+    for host in [
+        "example.com",
+        "EXAMPLE.com.",
+        "a.example.net",
+        "a.b.Example.net",
+        "172.17.2.3",
+        "2001:db8::1",
+    ] {
+        assert!(allowed(host), "{host}");
+    }
+    for host in [
+        "a.example.com",
+        "example.net",
+        "badexample.net",
+        "11.1.2.3",
+        "2001:db8::2",
+        "",
+        "172.16.0.0/12",
+    ] {
+        assert!(!allowed(host), "{host}");
+    }
+    assert!("*".parse::<DialRule>().unwrap().allows("anything"));
+}
+
+#[test]
 fn a_mistake_names_file_line_key_and_fix() {
     let cases = [
         (
@@ -195,27 +227,27 @@ fn a_mistake_names_file_line_key_and_fix() {
             "name = \"umbrella\"",
             "name = \"acme\"",
             "dir/callbox.toml:30: tenant[1].name: \"acme\" is already a tenant; give each tenant a name of its own\n\
-             dir/callbox.toml:46: route[2].tenant: \"umbrella\" is not a tenant; there are: acme, acme",
+             dir/callbox.toml:48: route[2].tenant: \"umbrella\" is not a tenant; there are: acme, acme",
         ),
         (
             "49[0-9]+",
             "49[0-9",
-            "dir/callbox.toml:39: route[1].number_pattern: \"49[0-9\" is not a regular expression (unclosed character class); write one as in \"49[0-9]{6,}\"",
+            "dir/callbox.toml:41: route[1].number_pattern: \"49[0-9\" is not a regular expression (unclosed character class); write one as in \"49[0-9]{6,}\"",
         ),
         (
             "10.0.0.0/8",
             "10.0.0.0/99",
-            "dir/callbox.toml:41: route[1].source[0]: \"10.0.0.0/99\" is not an address range; write one as 192.0.2.0/24, 2001:db8::/32 or 192.0.2.7",
+            "dir/callbox.toml:43: route[1].source[0]: \"10.0.0.0/99\" is not an address range; write one as 192.0.2.0/24, 2001:db8::/32 or 192.0.2.7",
         ),
         (
             "flow = \"busy\"",
             "flow = \"bussy\"",
-            "dir/callbox.toml:47: route[2].flow: \"bussy\" is not a flow of \"umbrella\"; did you mean \"busy\"?",
+            "dir/callbox.toml:49: route[2].flow: \"bussy\" is not a flow of \"umbrella\"; did you mean \"busy\"?",
         ),
         (
             "flow = \"busy\"",
             "flow = \"other\"",
-            "dir/callbox.toml:47: route[2].flow: \"other\" is not a flow of \"umbrella\"; there are: busy",
+            "dir/callbox.toml:49: route[2].flow: \"other\" is not a flow of \"umbrella\"; there are: busy",
         ),
         (
             "tenant.flow.ivr]",
@@ -226,7 +258,7 @@ fn a_mistake_names_file_line_key_and_fix() {
         (
             "number = [\"answer\", \"hello\"]",
             "number = []",
-            "dir/callbox.toml:34: route[0].number: is empty; name one or leave the key out",
+            "dir/callbox.toml:36: route[0].number: is empty; name one or leave the key out",
         ),
     ];
     for (replace, by, expected) in cases {

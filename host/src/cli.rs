@@ -1,0 +1,87 @@
+//! The command line: one file a subcommand.
+//!
+//! Exit status: 0 is success; 1 means that what was asked for failed; 2 means that it could not be tried: wrong
+//! arguments, an unreadable file, a mistake in the configuration.
+//!
+//! Deliberately the only place that uses `anyhow`, reads arguments, writes to standard output, or sets up logging.
+//!
+//! Entry point: [`main`].
+
+mod check;
+mod compile;
+mod limits;
+mod log;
+mod process;
+mod serve;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  callbox serve --config callbox.toml
+  callbox check flow.wasm
+  callbox limits
+
+Exit status: 0 success; 1 what was asked for failed; 2 it could not be tried.";
+
+/// Call-scripting engine: each phone call's logic runs as a sandboxed WebAssembly component.
+#[derive(Debug, Parser)]
+#[command(name = "callbox", version, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Check(check::Check),
+    Limits(limits::Limits),
+    #[command(hide = true)]
+    Compile(compile::Compile),
+}
+
+/// A subcommand ended without success.
+#[derive(Debug)]
+enum Failure {
+    /// It was tried and failed: exit status 1.
+    Failed(anyhow::Error),
+    /// It could not be tried: exit status 2.
+    NotTried(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Limits(limits) => limits.run(),
+        Command::Compile(compile) => return compile.run(),
+    };
+    let (status, error) = match result {
+        Ok(status) => return status,
+        Err(Failure::Failed(error)) => (1, error),
+        Err(Failure::NotTried(error)) => (2, error),
+    };
+    // With nobody to read it there is nothing left to do.
+    let _ = writeln!(std::io::stderr(), "callbox: {error:#}");
+    ExitCode::from(status)
+}
+
+#[cfg(test)]
+mod tests;

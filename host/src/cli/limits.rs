@@ -1,0 +1,53 @@
+//! `callbox limits`: prints the table of limits.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::Failure;
+use crate::config::limits::{Limits as Table, table};
+use crate::config::{Config, ConfigError};
+
+/// Print every limit: its value, default and range, why it is so, and what happens when it is hit.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  callbox limits\n  callbox limits --config callbox.toml")]
+pub(super) struct Limits {
+    /// Show the values that this file sets.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Limits {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let limits = match self.config {
+            Some(file) => {
+                Config::load(&file)
+                    .map_err(|error: ConfigError| Failure::NotTried(error.into()))?
+                    .limits
+            }
+            None => Table::default(),
+        };
+        print(&mut io::stdout().lock(), &limits)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+pub(super) fn print(out: &mut impl Write, limits: &Table) -> io::Result<()> {
+    let mut group = "";
+    for row in table() {
+        if row.group != group {
+            group = row.group;
+            writeln!(out, "[{group}]")?;
+        }
+        let value = limits.get(row).unwrap_or(row.default);
+        let (least, greatest) = row.range;
+        writeln!(
+            out,
+            "{} = {value}  # {}; default {}, {least} to {greatest}",
+            row.name, row.unit, row.default
+        )?;
+        writeln!(out, "#   {}", row.why)?;
+        writeln!(out, "#   When hit: {}", row.when_hit)?;
+    }
+    Ok(())
+}

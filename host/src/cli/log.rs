@@ -1,0 +1,198 @@
+//! Log lines: tracing events written by a thread of their own, so that no SIP thread ever waits for a disk.
+//!
+//! Invariant: logging never blocks. With the queue full a line is dropped and counted, and the count is written once
+//! there is room.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use anyhow::{Context, anyhow};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::LogFormat;
+
+enum Entry {
+    Line(Vec<u8>),
+    End,
+}
+
+/// Gives lines to the log's thread.
+#[derive(Clone)]
+pub(super) struct LogWriter {
+    lines: SyncSender<Entry>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// Writes what is left when it is dropped.
+pub(super) struct Log {
+    lines: SyncSender<Entry>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if let Err(TrySendError::Full(_)) = self.lines.try_send(Entry::Line(line.to_vec())) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for LogWriter {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // Waits for room: this is the end of the process, not a SIP thread.
+        if self.lines.send(Entry::End).is_ok()
+            && let Some(thread) = self.thread.take()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Starts the thread that writes to `out`, with a queue of `lines` lines.
+pub(super) fn writer(lines: usize, out: impl Write + Send + 'static) -> io::Result<(LogWriter, Log)> {
+    let (sender, receiver) = sync_channel(lines);
+    let dropped = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&dropped);
+    let thread = std::thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || write(&receiver, &counter, out))?;
+    Ok((
+        LogWriter {
+            lines: sender.clone(),
+            dropped,
+        },
+        Log {
+            lines: sender,
+            thread: Some(thread),
+        },
+    ))
+}
+
+fn write(lines: &Receiver<Entry>, dropped: &AtomicU64, out: impl Write) {
+    let mut out = io::BufWriter::with_capacity(64 * 1024, out);
+    loop {
+        let entry = match lines.try_recv() {
+            Ok(entry) => entry,
+            Err(TryRecvError::Empty) => {
+                // Nobody waits for more, so what is there must be seen now.
+                let _ = out.flush();
+                match lines.recv() {
+                    Ok(entry) => entry,
+                    Err(_) => return,
+                }
+            }
+            Err(TryRecvError::Disconnected) => return,
+        };
+        let lost = dropped.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let _ = writeln!(
+                out,
+                "{{\"level\":\"WARN\",\"message\":\"{lost} log lines dropped: the log is too slow\"}}"
+            );
+        }
+        match entry {
+            // A log that cannot be written has nobody to tell.
+            Entry::Line(line) => drop(out.write_all(&line)),
+            Entry::End => {
+                let _ = out.flush();
+                return;
+            }
+        }
+    }
+}
+
+/// Sends all tracing events to standard error from now on.
+pub(super) fn start(format: LogFormat, level: Option<&str>, lines: usize) -> anyhow::Result<Log> {
+    let level = level.unwrap_or("info");
+    let filter = EnvFilter::try_new(level).with_context(|| {
+        format!("{level:?} is not a log level; write one of error, warn, info, debug, trace")
+    })?;
+    let (writer, log) = writer(lines, io::stderr()).context("cannot start the thread of the log")?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_target(true);
+    let installed = match format {
+        LogFormat::Text => builder.with_ansi(false).try_init(),
+        LogFormat::Json => builder
+            .json()
+            .with_current_span(true)
+            .with_span_list(false)
+            .flatten_event(true)
+            .try_init(),
+    };
+    installed.map_err(|error| anyhow!("logging was set up twice: {error}"))?;
+    Ok(log)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::{Condvar, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Gate(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let (lock, open) = &*self.0;
+            let mut state = open.wait_while(lock.lock().unwrap(), |state| !state.0).unwrap();
+            state.1.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stuck_log_blocks_nobody_and_what_it_lost_is_counted() {
+        let gate = Gate::default();
+        let (mut writer, log) = writer(4, gate.clone()).unwrap();
+        for line in 0..1_000 {
+            writer.write_all(format!("{line}\n").as_bytes()).unwrap();
+        }
+        // The thread may have taken some lines into its buffer before it stuck; the rest beyond the queue is lost.
+        gate.0.0.lock().unwrap().0 = true;
+        gate.0.1.notify_all();
+        drop(log);
+        let written = String::from_utf8(gate.0.0.lock().unwrap().1.clone()).unwrap();
+        assert!(
+            written.starts_with("0\n") || written.starts_with('{'),
+            "{written}"
+        );
+        let lines = written.lines().filter(|line| !line.starts_with('{')).count() as u64;
+        let lost: u64 = written
+            .lines()
+            .filter_map(|line| {
+                line.strip_prefix("{\"level\":\"WARN\",\"message\":\"")?
+                    .split(' ')
+                    .next()?
+                    .parse::<u64>()
+                    .ok()
+            })
+            .sum();
+        assert!(lines >= 4);
+        assert_eq!(lines + lost, 1_000, "{written}");
+    }
+}

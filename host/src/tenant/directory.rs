@@ -1,0 +1,275 @@
+//! All tenants of a host: finds the flow for a call, admits the call, and starts it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::dial::DialRules;
+use super::flow::Flow;
+use crate::call::{IncomingCall, IncomingCalls, Refusal, SessionContext};
+use crate::config::limits::CallLimits;
+use crate::config::{Config, Route};
+use crate::plugin::{Loader, TrapPolicy, World, run_call};
+
+/// Files that are read and compiled at the same time; the loader bounds the compilers among them further.
+const LOADS_AT_ONCE: usize = 8;
+
+/// Every tenant, flow and route of a configuration.
+pub struct Directory {
+    /// In the order of the configuration: tenants, and the flows of each.
+    flows: Vec<Flow>,
+    routes: Vec<Target>,
+    permits: Arc<Semaphore>,
+    permits_in_all: usize,
+    limits: Arc<CallLimits>,
+    retry_after: Duration,
+    runtime: Handle,
+    draining: AtomicBool,
+    ending: watch::Sender<bool>,
+    refused: AtomicU64,
+}
+
+struct Target {
+    route: Route,
+    /// By position in [`Directory::flows`].
+    flow: usize,
+}
+
+/// How the loading of one flow went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// `tenant/flow`.
+    pub flow: String,
+    /// The version, or what is wrong and what to do.
+    pub version: Result<String, String>,
+}
+
+impl Directory {
+    /// The tenants of `config`, whose calls run on `runtime`, `calls_max` of them at most. No flow is loaded yet.
+    #[must_use]
+    pub fn new(config: &Config, calls_max: usize, runtime: Handle) -> Arc<Self> {
+        let mut flows = Vec::new();
+        // Where the flows of each tenant begin in the one list.
+        let mut first = Vec::new();
+        for tenant in &config.tenants {
+            first.push(flows.len());
+            let name: Arc<str> = tenant.name.as_str().into();
+            let dial = Arc::new(DialRules::of(tenant));
+            flows.extend(tenant.flows.iter().map(|flow| Flow::new(&name, flow, &dial)));
+        }
+        let routes = config.routes.iter().filter_map(|route| {
+            let flow = first.get(route.tenant)? + route.flow;
+            Some(Target {
+                route: route.clone(),
+                flow,
+            })
+        });
+        Arc::new(Self {
+            routes: routes.collect(),
+            flows,
+            permits: Arc::new(Semaphore::new(calls_max)),
+            permits_in_all: calls_max,
+            limits: Arc::new(config.limits.call.clone()),
+            retry_after: Duration::from_secs(config.limits.host.retry_after_s.into()),
+            runtime,
+            draining: AtomicBool::new(false),
+            ending: watch::Sender::new(false),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    /// Loads every flow, some at a time. One that fails is reported and leaves the others alone.
+    pub async fn load_all(self: &Arc<Self>, loader: &Loader) -> Vec<Loaded> {
+        let turn = Arc::new(Semaphore::new(LOADS_AT_ONCE));
+        let mut loading = JoinSet::new();
+        for index in 0..self.flows.len() {
+            let (directory, loader, turn) = (Arc::clone(self), loader.clone(), Arc::clone(&turn));
+            loading.spawn(async move {
+                let _permit = turn.acquire().await;
+                (index, directory.load(index, &loader).await)
+            });
+        }
+        let mut loaded = loading.join_all().await;
+        loaded.sort_by_key(|(index, _)| *index);
+        loaded.into_iter().filter_map(|(_, loaded)| loaded).collect()
+    }
+
+    async fn load(&self, index: usize, loader: &Loader) -> Option<Loaded> {
+        let flow = self.flows.get(index)?;
+        let version = match loader.load(&flow.file).await {
+            Ok(version) if version.world() != World::CallFlow => Err(format!(
+                "{}: it implements the world {}, and calls need call-flow",
+                flow.file.display(),
+                version.world()
+            )),
+            Ok(version) => {
+                let name = version.version().to_owned();
+                flow.replace(version);
+                Ok(name)
+            }
+            Err(error) => Err(format!("{}: {error}", flow.file.display())),
+        };
+        Some(Loaded {
+            flow: format!("{}/{}", flow.tenant, flow.name),
+            version,
+        })
+    }
+
+    /// The flow for a call: the first route that matches decides, even if its flow is broken. A later route is for
+    /// other calls, and must not silently take these.
+    fn find(&self, user: &str, domain: &str, source: IpAddr) -> Option<&Flow> {
+        let matches = |route: &Route| {
+            route.number.matches(user)
+                && (route.domains.is_empty() || route.domains.iter().any(|own| own == domain))
+                && (route.sources.is_empty() || route.sources.iter().any(|range| range.contains(source)))
+        };
+        let target = self.routes.iter().find(|target| matches(&target.route))?;
+        self.flows.get(target.flow)
+    }
+
+    /// Calls whose flow runs.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.permits_in_all
+            .saturating_sub(self.permits.available_permits())
+    }
+
+    /// Calls refused with 503 so far.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Takes no more calls: they get 503. Calls that are up go on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Ends every call: flows are dropped where they wait, and their legs are hung up.
+    pub fn end_calls(&self) {
+        self.drain();
+        self.ending.send_replace(true);
+    }
+
+    fn busy(&self, why: &'static str, flow: &Flow) -> Refusal {
+        // One line for each power of two, because this is what an overloaded host does all the time.
+        let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        if refused.is_power_of_two() {
+            tracing::warn!(tenant = %flow.tenant, flow = %flow.name, refused, "503: {why}");
+        }
+        Refusal::busy(self.retry_after)
+    }
+}
+
+impl IncomingCalls for Directory {
+    fn incoming(&self, call: &mut IncomingCall) -> Result<(), Refusal> {
+        let user = call.user();
+        let source = call.source().ip();
+        let Some(flow) = self.find(&user, &call.domain(), source) else {
+            // Strings of the peer are recorded as debug values: quoted, control characters escaped.
+            tracing::info!(call = call.call_id(), user, %source, "404: no route");
+            return Err(Refusal::new(404));
+        };
+        if self.draining.load(Ordering::Acquire) {
+            return Err(self.busy("shutting down", flow));
+        }
+        let Some(version) = flow.current() else {
+            tracing::warn!(call = call.call_id(), tenant = %flow.tenant, flow = %flow.name, "500: the flow is not loaded");
+            return Err(Refusal::new(500));
+        };
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            return Err(self.busy("limits.calls_max reached", flow));
+        };
+        let (session, leg) = call.open(SessionContext {
+            tenant: Arc::clone(&flow.tenant),
+            flow: Arc::clone(&flow.name),
+            version: Arc::clone(&version.name),
+            config: Arc::clone(&flow.config),
+            auto_ring: flow.auto_ring,
+            policy: Arc::clone(&flow.dial) as _,
+            limits: Arc::clone(&self.limits),
+        });
+        let policy = TrapPolicy {
+            status: flow.trap_code,
+        };
+        let mut ending = self.ending.subscribe();
+        self.runtime.spawn(async move {
+            tokio::select! {
+                _report = run_call(Arc::clone(&version.flow), policy, session, leg) => {}
+                // Dropping the run hangs its legs up.
+                _ = ending.wait_for(|ending| *ending) => {}
+            }
+            drop(permit);
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::path::Path;
+
+    use super::*;
+
+    const CONFIG: &str = r#"
+listen = "udp:127.0.0.1:0"
+[[tenant]]
+name = "a"
+flow.one.file = "one.wasm"
+flow.two.file = "two.wasm"
+[[tenant]]
+name = "b"
+flow.one.file = "other.wasm"
+
+[[route]]
+number = "100"
+source = "10.0.0.0/8"
+tenant = "b"
+flow = "one"
+[[route]]
+number = "100"
+tenant = "a"
+flow = "two"
+[[route]]
+number_prefix = "1"
+domain = ["b.example", "B2.example"]
+tenant = "b"
+flow = "one"
+[[route]]
+domain = "a.example"
+tenant = "a"
+flow = "one"
+"#;
+
+    fn route(user: &str, domain: &str, source: &str) -> Option<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let config = Config::parse(Path::new("callbox.toml"), CONFIG).unwrap();
+        let directory = Directory::new(&config, 1, runtime.handle().clone());
+        directory
+            .find(user, domain, source.parse().unwrap())
+            .map(|flow| format!("{}/{}", flow.tenant, flow.name))
+    }
+
+    #[test]
+    fn the_first_route_that_matches_in_all_its_conditions_decides() {
+        let found = |user, domain, source| route(user, domain, source).unwrap_or_default();
+        assert_eq!(found("100", "x.example", "10.1.2.3"), "b/one");
+        assert_eq!(found("100", "x.example", "192.0.2.1"), "a/two");
+        assert_eq!(
+            found("100", "a.example", "192.0.2.1"),
+            "a/two",
+            "the order of the file, not the best fit"
+        );
+        assert_eq!(found("101", "b.example", "192.0.2.1"), "b/one");
+        assert_eq!(found("101", "b2.example", "192.0.2.1"), "b/one");
+        assert_eq!(found("101", "a.example", "192.0.2.1"), "a/one");
+        assert_eq!(found("", "a.example", "192.0.2.1"), "a/one");
+        assert_eq!(found("101", "x.example", "10.0.0.1"), "", "no route");
+    }
+}

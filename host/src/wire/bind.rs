@@ -1,0 +1,108 @@
+//! Opens the listening sockets, and finds out the address that peers are told.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::start::WireError;
+use crate::config::{Listen, Transport};
+
+/// Connections that the kernel keeps for us until they are accepted.
+const BACKLOG: i32 = 1_024;
+
+/// A listening socket as the world sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// Its transport.
+    pub transport: Transport,
+    /// Where it is bound, with the port that the system chose if none was asked for.
+    pub local: SocketAddr,
+    /// What Via and Contact say.
+    pub advertised: SocketAddr,
+}
+
+pub(super) enum Socketed {
+    Udp(Arc<UdpSocket>),
+    Tcp(TcpListener),
+}
+
+pub(super) struct Listener {
+    pub(super) bound: Bound,
+    pub(super) socket: Socketed,
+}
+
+impl Listener {
+    pub(super) fn open(listen: &Listen, buffer_bytes: usize) -> Result<Self, WireError> {
+        let failed = |error| WireError::bind(*listen, error);
+        let socket = open(listen, buffer_bytes).map_err(failed)?;
+        let local = match &socket {
+            Socketed::Udp(socket) => socket.local_addr(),
+            Socketed::Tcp(listener) => listener.local_addr(),
+        }
+        .map_err(failed)?;
+        let (address, port) = match listen.advertised {
+            Some((address, port)) => (address, port.unwrap_or(local.port())),
+            None if local.ip().is_unspecified() => (
+                own_address(local.is_ipv4()).ok_or(WireError::NoAddress(*listen))?,
+                local.port(),
+            ),
+            None => (local.ip(), local.port()),
+        };
+        let bound = Bound {
+            transport: listen.transport,
+            local,
+            advertised: SocketAddr::new(address, port),
+        };
+        Ok(Self { bound, socket })
+    }
+}
+
+fn open(listen: &Listen, buffer_bytes: usize) -> io::Result<Socketed> {
+    let domain = Domain::for_address(listen.bind);
+    let socket = match listen.transport {
+        Transport::Udp => Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?,
+        Transport::Tcp => Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?,
+    };
+    socket.set_nonblocking(true)?;
+    if listen.bind.is_ipv6() {
+        // One family a socket: an IPv4 peer must not appear as ::ffff:… in Via, routes and logs.
+        socket.set_only_v6(true)?;
+    }
+    match listen.transport {
+        Transport::Udp => {
+            // The kernel cuts what it does not allow, silently: that is all we can ask.
+            socket.set_recv_buffer_size(buffer_bytes)?;
+            socket.set_send_buffer_size(buffer_bytes)?;
+            socket.bind(&listen.bind.into())?;
+            super::udp::report_unreachable(&socket, listen.bind.is_ipv4())?;
+            Ok(Socketed::Udp(Arc::new(socket.into())))
+        }
+        Transport::Tcp => {
+            // Connections of the last run in TIME_WAIT must not keep a restarted host from listening.
+            socket.set_reuse_address(true)?;
+            socket.bind(&listen.bind.into())?;
+            socket.listen(BACKLOG)?;
+            Ok(Socketed::Tcp(socket.into()))
+        }
+    }
+}
+
+/// The address that this machine uses to reach the rest of the world. Sends nothing: connecting a UDP socket only asks
+/// the routing table.
+fn own_address(v4: bool) -> Option<IpAddr> {
+    // Documentation addresses (RFC 5737, RFC 3849): nobody's, and so behind the default route.
+    let (any, far): (IpAddr, IpAddr) = if v4 {
+        (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into())
+    } else {
+        (
+            Ipv6Addr::UNSPECIFIED.into(),
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+        )
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((far, 9)).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_unspecified()).then_some(address)
+}
