@@ -25,7 +25,7 @@ run: flows host ## build flows and host, serve the example tenants on 127.0.0.1:
 test: flows sipp ## every test: units, simulator, real SIPp peers, hostile flows, the SDK
 	$(CARGO) build --workspace --locked --bins --tests
 	$(CARGO) test --workspace --locked --no-fail-fast -- $(ARGS)
-	cd guest-sdk && $(CARGO) test --locked --quiet
+	cd guest-sdk && $(CARGO) test --quiet
 
 flows: ## build the example flows into examples/target/flows
 	examples/build.sh
