@@ -143,8 +143,8 @@ fn every_line_of_a_call_says_whose_it_is() {
     let server = Setup::new().flow("answer", "hello").start();
     let mut phone = server.phone();
     let mut call = phone.connect("answer");
-    phone.hang_up(&mut call);
     let line = server.wait_for_log(&["is talking to"], Duration::from_secs(5));
+    phone.hang_up(&mut call);
     for part in ["house", "answer", call.id.as_str()] {
         assert!(line.contains(part), "no `{part}` in: {line}");
     }

@@ -209,9 +209,10 @@ fn a_bye_ends_the_flows_wait() {
     let server = house();
     let mut phone = server.phone();
     let mut call = phone.connect("answer");
+    server.wait_for_log(&["2001 is talking to answer"], SOON);
     phone.hang_up(&mut call);
     // The flow logs why its call ended when `wait-for-hangup` returns.
-    server.wait_for_log(&["2001 is talking to answer"], SOON);
+    server.wait_for_log(&["the peer ended the call"], SOON);
 }
 
 #[test]
