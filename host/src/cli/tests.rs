@@ -1,3 +1,5 @@
+//! The command line by itself: what parses, what the help says, and what it costs to get it wrong.
+
 #![allow(clippy::unwrap_used)]
 
 use clap::CommandFactory;
