@@ -150,7 +150,10 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Gate(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Gate(Arc<(Mutex<Sink>, Condvar)>);
+
+    /// Whether writing goes on, and what was written.
+    type Sink = (bool, Vec<u8>);
 
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -241,7 +241,7 @@ fn announce(out: &mut impl Write, wire: &Wire, loaded: &[Loaded], calls_max: usi
     let failed = loaded.len() - running;
     writeln!(
         out,
-        "ready: {listeners} listeners, {running} flows, {failed} flows not loaded, {calls_max} calls at most, {} SIP threads",
+        "ready: listeners: {listeners}, flows: {running} loaded and {failed} not, {calls_max} calls at most, {} SIP threads",
         wire.shards()
     )?;
     out.flush()

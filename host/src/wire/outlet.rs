@@ -177,10 +177,10 @@ impl Outlet {
                 payload: payload.clone(),
                 token: token.map(|token| (self.index, token)),
             };
-            match connection.send(item, self.shared.limits.tcp_write_queue_bytes) {
-                // A peer that does not read here would not read elsewhere.
-                sent @ (Ok(()) | Err(TransportFailure::QueueFull)) => return sent,
-                Err(_) => {}
+            let sent = connection.send(item, self.shared.limits.tcp_write_queue_bytes);
+            // A peer that does not read here would not read elsewhere.
+            if matches!(sent, Ok(()) | Err(TransportFailure::QueueFull)) {
+                return sent;
             }
         }
         self.send_first(path.protocol, &[path.remote], Some(path.listener), payload, token)

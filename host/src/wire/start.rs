@@ -134,7 +134,7 @@ pub fn start<C: ShardCore>(
         .map(|_| mpsc::channel(config.limits.handover_queue))
         .unzip();
     let shared = Arc::new(Shared {
-        message_limits: endpoint.limits.message.clone(),
+        message_limits: endpoint.limits.message,
         listeners,
         inboxes,
         connections: Table::new(

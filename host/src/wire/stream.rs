@@ -205,7 +205,7 @@ impl Reader {
         trusted: bool,
     ) -> Self {
         let now = Instant::now();
-        let framer = StreamFramer::new(shared.message_limits.clone());
+        let framer = StreamFramer::new(shared.message_limits);
         Self {
             shared,
             shard,

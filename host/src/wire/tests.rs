@@ -3,7 +3,9 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::panic
+    clippy::panic,
+    // These tests are threads of their own beside the shards: nothing else waits for them.
+    clippy::disallowed_methods
 )]
 
 use std::collections::HashSet;
