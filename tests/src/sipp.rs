@@ -202,6 +202,8 @@ impl Sipp {
             ])
             .args(["-m", &self.calls.to_string(), "-r", &self.rate.to_string()])
             .args(["-timeout", &self.longest.as_secs().to_string(), "-timeout_error"])
+            // SIPp refuses to start when this is more than the limit of open files, 1024 in many shells.
+            .args(["-max_socket", "500"])
             .args([
                 "-trace_stat",
                 "-stf",
