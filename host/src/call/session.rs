@@ -80,6 +80,13 @@ impl Session {
         }
     }
 
+    /// A session that no call began, on a queue that no shard serves: what its legs send goes nowhere. For tests and
+    /// benchmarks of what runs on a session.
+    #[must_use]
+    pub fn detached(id: String, context: SessionContext) -> Self {
+        Self::open(id, context, ShardQueue::new(crate::wire::ShardWaker::new()))
+    }
+
     /// Unique among the sessions of this host; the Call-ID of the call that began it, if one did.
     #[must_use]
     pub fn id(&self) -> &str {
