@@ -25,7 +25,7 @@ impl RouteSet {
         reversed: bool,
         max: usize,
     ) -> Result<Self, TooManyRoutes> {
-        let mut list = Vec::new();
+        let mut list: Vec<Box<[u8]>> = Vec::new();
         for value in values {
             if list.len() == max {
                 return Err(TooManyRoutes);
@@ -35,7 +35,7 @@ impl RouteSet {
         if reversed {
             list.reverse();
         }
-        let strict = list.first().is_some_and(|first: &Box<[u8]>| !is_loose(first));
+        let strict = list.first().is_some_and(|first| !is_loose(first));
         Ok(Self { values: list, strict })
     }
 

@@ -282,10 +282,7 @@ impl Endpoint {
             .outgoing
             .iter_mut()
             .flat_map(|outgoing| outgoing.early.iter_mut());
-        leg.dialog
-            .iter_mut()
-            .chain(early)
-            .find(|dialog| dialog.key == key)
-            .map(|dialog| &mut **dialog)
+        let confirmed = leg.dialog.iter_mut().map(|dialog| &mut **dialog);
+        confirmed.chain(early).find(|dialog| dialog.key == key)
     }
 }

@@ -187,15 +187,14 @@ impl Endpoint {
                 .credentials
                 .as_mut()
                 .is_some_and(|login| login.challenged(sent, &response))
+            && self.send_request(now, id, request, &pending.method, &headers, body.as_ref())
         {
-            if self.send_request(now, id, request, &pending.method, &headers, body.as_ref()) {
-                pending.tries += 1;
-                pending.again = Some((headers, body));
-                if let Some(leg) = self.leg_mut(id) {
-                    leg.requests.push(pending);
-                }
-                return;
+            pending.tries += 1;
+            pending.again = Some((headers, body));
+            if let Some(leg) = self.leg_mut(id) {
+                leg.requests.push(pending);
             }
+            return;
         }
         let phrase = response
             .status()

@@ -35,7 +35,7 @@ pub(crate) struct Outgoing {
     /// Its client transaction.
     client: u32,
     /// Early dialogs, one a fork.
-    pub(crate) early: Vec<Box<Dialog>>,
+    pub(crate) early: Vec<Dialog>,
     /// The CANCEL was sent.
     cancel_sent: bool,
     /// Lines that the CANCEL carries.
@@ -269,7 +269,7 @@ impl Endpoint {
             return;
         }
         let forgotten = (outgoing.early.len() >= forks_max).then(|| outgoing.early.remove(0).key);
-        outgoing.early.push(Box::new(dialog));
+        outgoing.early.push(dialog);
         if let Some(forgotten) = forgotten {
             self.dialog_index.remove(&forgotten);
         }

@@ -1,12 +1,13 @@
 //! A network in virtual time for tests: endpoints, and a wire that loses, delays, reorders and repeats.
 //!
 //! Everything random comes from one seed, so a failure repeats: see [`seed`].
-#![allow(dead_code)] // Each test binary uses its part.
+#![allow(dead_code, unreachable_pub)] // Each test binary uses its part.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::indexing_slicing
+    clippy::indexing_slicing,
+    clippy::print_stderr
 )]
 
 use std::cmp::Reverse;
