@@ -13,7 +13,15 @@ use peer::{Peer, SDP};
 #[test]
 fn each_refusal_has_its_code_and_header_and_the_same_octets_for_a_copy() {
     // (method, lines, body, code, a header that must hold …)
-    let table: [(&str, &[&str], &str, u16, &str, &str); 21] = [
+    type Row = (
+        &'static str,
+        &'static [&'static str],
+        &'static str,
+        u16,
+        &'static str,
+        &'static str,
+    );
+    let table: [Row; 21] = [
         ("OPTIONS", &[], "", 200, "Allow", "INVITE"),
         ("OPTIONS", &[], "", 200, "Accept", "application/sdp"),
         ("OPTIONS", &["Max-Forwards: 0"], "", 200, "Allow", "BYE"),
