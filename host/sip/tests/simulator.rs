@@ -355,7 +355,7 @@ fn three_hundred_calls_at_15_percent_loss_all_end_right() {
 }
 
 #[test]
-fn the_same_over_a_perfect_wire_needs_no_retransmission_of_a_request() {
+fn the_same_over_a_perfect_wire() {
     let seed = net::seed(2);
     whole_run(seed, Wire::PERFECT);
 }
