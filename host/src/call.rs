@@ -41,6 +41,6 @@ pub use options::{
     BridgeOptions, DigitPattern, GatherOptions, Login, MakeCallOptions, ReofferOptions, TransferOptions,
 };
 pub use policy::{DialGrant, DialPolicy, DialRequest};
-pub use session::{Session, SessionContext};
+pub use session::{Session, SessionContext, Turns};
 pub use text::{Body, DialTarget, Header, ReceivedHeader};
 pub use unsupported::TransferResult;

@@ -32,6 +32,7 @@ impl LegShared {
                 if inner.phase == Phase::Answering {
                     inner.phase = Phase::Connected;
                 }
+                inner.confirmed = true;
                 if let Some(body) = body {
                     inner.remote_body = Some(facts::from_sip_body(&body));
                 }

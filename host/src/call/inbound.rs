@@ -70,10 +70,6 @@ impl Leg {
     /// time-out of 0 does not wait for the ACK);
     /// `Hangup` when the caller gave up first.
     pub async fn answer(&self, body: Body, headers: Vec<Header>, timeout: Duration) -> Result<(), CallError> {
-        text::check_headers(&headers, &self.shared.session.context.limits)?;
-        if body.data().is_empty() {
-            return Err(CallError::invalid("answer takes a body"));
-        }
         {
             let mut inner = self.shared.lock();
             let next = match inner.phase {
@@ -81,6 +77,10 @@ impl Leg {
                 Phase::OfferedByRemote => Phase::Connected,
                 _ => return Err(inner.wrong_state("answer")),
             };
+            text::check_headers(&headers, &self.shared.session.context.limits)?;
+            if body.data().is_empty() {
+                return Err(CallError::invalid("answer takes a body"));
+            }
             let headers = headers.iter().map(facts::to_sip_header).collect();
             let command = Command::Answer {
                 headers,
@@ -97,8 +97,10 @@ impl Leg {
         }
         self.wait(Some(self.shared.session.deadline(timeout)), |inner| {
             match inner.phase {
-                Phase::Connected => Some(Ok(())),
-                Phase::RingingIn => inner.outcome.take().map(|refused| refused.map(drop)),
+                _ if inner.confirmed => Some(Ok(())),
+                Phase::RingingIn | Phase::OfferedByRemote => {
+                    inner.outcome.take().map(|refused| refused.map(drop))
+                }
                 Phase::Terminated => inner.no_more("answer").map(Err),
                 _ => None,
             }

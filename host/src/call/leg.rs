@@ -130,6 +130,8 @@ pub(super) struct LegInner {
     /// The hung-up event in the mailbox, which `wait_for_hangup` takes back.
     pub(super) hangup_ticket: Option<u64>,
     pub(super) was_answered: bool,
+    /// The ACK of our 200 came. It stays true after the end: an ACK and a BYE may come before `answer` wakes.
+    pub(super) confirmed: bool,
     /// Hang up so long after the answer, on this runtime.
     pub(super) max_duration: Option<(Duration, tokio::runtime::Handle)>,
 }
@@ -332,7 +334,7 @@ impl LegShared {
         inner.outbox.push_back(command);
         if !inner.scheduled {
             inner.scheduled = true;
-            self.session.shard.schedule(Arc::clone(self));
+            self.session.schedule(Arc::clone(self));
         }
     }
 
@@ -438,6 +440,7 @@ impl LegInner {
             ended: None,
             hangup_ticket: None,
             was_answered: false,
+            confirmed: false,
             max_duration: None,
         }
     }

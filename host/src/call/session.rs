@@ -43,6 +43,33 @@ pub struct Session {
     pub(super) shared: Arc<SessionShared>,
 }
 
+/// Runs a flow so that the commands of one turn (from one wait or yield to the next) reach the shard together: a flow
+/// that rings and answers wakes the SIP thread once. Without it each command wakes the shard by itself.
+pub struct Turns {
+    shared: Arc<SessionShared>,
+}
+
+impl Turns {
+    /// Runs `flow` to its end.
+    pub async fn run<F: Future>(self, flow: F) -> F::Output {
+        let mut flow = std::pin::pin!(flow);
+        std::future::poll_fn(|context| {
+            self.shared.lock().turn = true;
+            let poll = flow.as_mut().poll(context);
+            self.shared.end_turn();
+            poll
+        })
+        .await
+    }
+}
+
+impl Drop for Turns {
+    /// A flow that panics, or is dropped in the middle of a turn, leaves its last commands behind.
+    fn drop(&mut self) {
+        self.shared.end_turn();
+    }
+}
+
 pub(super) struct SessionShared {
     pub(super) id: String,
     pub(super) context: SessionContext,
@@ -58,6 +85,9 @@ pub(super) struct SessionInner {
     timers: Vec<(u32, Instant)>,
     legs: Vec<(u32, Weak<LegShared>)>,
     next_id: u32,
+    /// A turn of [`Session::in_turns`] runs: legs with commands wait here for its end.
+    turn: bool,
+    held: Vec<Arc<LegShared>>,
 }
 
 impl Session {
@@ -68,6 +98,8 @@ impl Session {
             timers: Vec::new(),
             legs: Vec::new(),
             next_id: 1,
+            turn: false,
+            held: Vec::new(),
         };
         Self {
             shared: Arc::new(SessionShared {
@@ -127,6 +159,14 @@ impl Session {
     pub async fn sleep(&self, time: Duration) {
         self.before_wait();
         tokio::time::sleep_until(self.shared.deadline(time)).await;
+    }
+
+    /// What runs the flow of this session in turns.
+    #[must_use]
+    pub fn turns(&self) -> Turns {
+        Turns {
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     /// The next event of these sources (none: of any), in order of arrival.
@@ -234,6 +274,29 @@ impl SessionShared {
     pub(super) fn lock(&self) -> MutexGuard<'_, SessionInner> {
         // A panic while the lock was held leaves plain data behind, each step of which is valid on its own.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the shard that a leg has commands, at once or when the turn is over.
+    pub(super) fn schedule(&self, leg: Arc<LegShared>) {
+        {
+            let mut inner = self.lock();
+            if inner.turn {
+                inner.held.push(leg);
+                return;
+            }
+        }
+        self.shard.schedule(leg);
+    }
+
+    fn end_turn(&self) {
+        let held = {
+            let mut inner = self.lock();
+            inner.turn = false;
+            std::mem::take(&mut inner.held)
+        };
+        for leg in held {
+            self.shard.schedule(leg);
+        }
     }
 
     /// Takes an id for a new leg and remembers the leg.

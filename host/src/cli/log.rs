@@ -8,12 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::LogFormat;
+
+/// How long the first line of a batch waits for more.
+const GATHER: Duration = Duration::from_millis(10);
 
 enum Entry {
     Line(Vec<u8>),
@@ -93,10 +97,14 @@ fn write(lines: &Receiver<Entry>, dropped: &AtomicU64, out: impl Write) {
             Err(TryRecvError::Empty) => {
                 // Nobody waits for more, so what is there must be seen now.
                 let _ = out.flush();
-                match lines.recv() {
+                let entry = match lines.recv() {
                     Ok(entry) => entry,
                     Err(_) => return,
-                }
+                };
+                // A busy host logs a line every few hundred microseconds. To wake for each of them costs as much as a
+                // call; so many at a time are written a moment later.
+                std::thread::sleep(GATHER);
+                entry
             }
             Err(TryRecvError::Disconnected) => return,
         };

@@ -82,8 +82,9 @@ impl Serve {
 
         let flows = flow_runtime()?;
         let directory = Directory::new(&config, calls_max, flows.handle().clone());
-        let loaded = flows.block_on(directory.load_all(&loader));
-        let mut signals = flows
+        let control = control_runtime()?;
+        let loaded = control.block_on(directory.load_all(&loader));
+        let mut signals = control
             .block_on(async { Signals::new() })
             .context("cannot wait for signals")?;
 
@@ -94,7 +95,7 @@ impl Serve {
         .context("cannot start")?;
 
         announce(&mut io::stdout().lock(), &wire, &loaded, calls_max)?;
-        let broken = flows.block_on(async {
+        let broken = control.block_on(async {
             tokio::select! {
                 () = signals.next() => false,
                 () = wire.broken() => true,
@@ -107,7 +108,7 @@ impl Serve {
             calls = directory.calls(),
             "stopping: no new calls, hanging up those that are up"
         );
-        let drained = flows.block_on(async {
+        let drained = control.block_on(async {
             let drain = Duration::from_millis(config.limits.host.drain_ms);
             tokio::select! {
                 drained = stop(&directory, &wire, drain) => drained,
@@ -159,10 +160,11 @@ impl Signals {
     }
 }
 
-/// The threads that flows run on: as many as cores, each politer than SIP.
+/// The threads that flows run on: as many as cores, each politer than SIP. Flows wait for times and for SIP, never for
+/// files: a runtime without the system's event queue wakes them with less.
 fn flow_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
+        .enable_time()
         .thread_name("flow")
         .on_thread_start(process::be_polite)
         .build()
@@ -171,6 +173,14 @@ fn flow_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
                 "cannot start the threads of the flows: {error}; raise the limit of processes (ulimit -u)"
             )
         })
+}
+
+/// What is neither SIP nor a flow: loading, signals, the end. Runs on the main thread.
+fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot wait for signals and files")
 }
 
 fn wire_config(config: &Config) -> WireConfig {

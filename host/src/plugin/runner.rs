@@ -75,7 +75,10 @@ pub async fn run_call(
         flow = &*context.flow,
         version = &*context.version
     );
-    run(version, policy, session, leg).instrument(span).await
+    let turns = session.turns();
+    turns
+        .run(run(version, policy, session, leg).instrument(span))
+        .await
 }
 
 async fn run(version: Arc<FlowVersion>, policy: TrapPolicy, session: Session, leg: Leg) -> RunReport {
