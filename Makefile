@@ -14,7 +14,7 @@ CALLBOX_RELEASE := $(TARGET)/release/callbox
 ARGS ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test flows host sipp bench bench-load fuzz lint fmt doc clean
+.PHONY: help run test flows host peers bench bench-load fuzz lint fmt doc clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -22,7 +22,7 @@ help: ## this list
 run: flows host ## build flows and host, serve the example tenants on 127.0.0.1:5060
 	$(CALLBOX) serve --config examples/callbox.toml
 
-test: flows sipp ## every test: units, simulator, real SIPp peers, hostile flows, the SDK
+test: flows peers ## every test: units, simulator, real SIPp peers, hostile flows, the SDK
 	$(CARGO) build --workspace --locked --bins --tests
 	$(CARGO) test --workspace --locked --no-fail-fast -- $(ARGS)
 	cd guest-sdk && $(CARGO) test --quiet
@@ -33,31 +33,34 @@ flows: ## build the example flows into examples/target/flows
 host: ## build the callbox binary (dev profile)
 	$(CARGO) build --workspace --locked --bins
 
-# SIPp is the peer of the wire tests. Root on Debian gets it installed; anybody else is told.
-sipp:
-	@if ! command -v sipp >/dev/null; then \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "installing SIPp (package sip-tester)"; \
-	    export DEBIAN_FRONTEND=noninteractive; \
-	    apt-get install -qq -y --no-install-recommends sip-tester >/dev/null 2>&1 \
-	      || { apt-get update -qq && apt-get install -qq -y --no-install-recommends sip-tester >/dev/null; }; \
-	  else \
-	    echo "SIPp is missing and the wire tests need it. On Debian: sudo apt-get install sip-tester" >&2; exit 1; \
-	  fi; \
+# SIPp is the peer of the wire tests, Lua 5.1 that of the pattern matcher. Root on Debian gets them installed; anybody else
+# is told.
+peers:
+	@missing=""; \
+	command -v sipp >/dev/null || missing="$$missing sip-tester"; \
+	command -v lua5.1 >/dev/null || missing="$$missing lua5.1"; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing$$missing"; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get install -qq -y --no-install-recommends $$missing >/dev/null 2>&1 \
+	    || { apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing >/dev/null; }; \
+	else \
+	  echo "the tests need$$missing. On Debian: sudo apt-get install$$missing" >&2; exit 1; \
 	fi
 
 bench: ## criterion: parse, build, a transaction round, an instance
 	$(CARGO) bench --locked -p callbox-sip -p callbox --benches
 
-bench-load: flows sipp ## callbox and sipp side by side at 1 000 calls/s (release build)
+bench-load: flows peers ## callbox and sipp side by side at 1 000 calls/s (release build)
 	$(CARGO) build --release --locked -p callbox -p callbox-tests --bins
 	CALLBOX_BIN=$(CALLBOX_RELEASE) $(TARGET)/release/bench-load $(ARGS)
 
-# libFuzzer needs sanitizer support, which is a nightly toolchain's.
+# libFuzzer needs the sanitizer flags of a nightly compiler; a stable one takes them when it is told to.
 fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked --quiet cargo-fuzz
 	cd host/sip && for target in $$($(CARGO) fuzz list); do \
-	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048; \
+	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048; \
 	done
 
 lint: ## rustfmt and clippy, as CI runs them

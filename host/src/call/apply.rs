@@ -34,7 +34,7 @@ impl LegShared {
                 }
                 inner.confirmed = true;
                 if let Some(body) = body {
-                    inner.remote_body = Some(facts::from_sip_body(&body));
+                    inner.remote_body = Some(facts::received_body(&body));
                 }
             }
             LegEvent::Info { request } => self.info_came(&mut inner, &request),

@@ -80,11 +80,11 @@ impl Facts {
         }
     }
 
-    pub(super) fn from_uri(&self) -> String {
+    pub(super) fn caller_uri(&self) -> String {
         self.address(|message| message.from().ok())
     }
 
-    pub(super) fn to_uri(&self) -> String {
+    pub(super) fn callee_uri(&self) -> String {
         match self {
             Facts::Dialled {
                 dest, response: None, ..
@@ -190,7 +190,7 @@ pub(super) fn to_sip_body(body: &Body) -> sip::Body {
     }
 }
 
-pub(super) fn from_sip_body(body: &sip::Body) -> Body {
+pub(super) fn received_body(body: &sip::Body) -> Body {
     Body::received(body.content_type.as_bytes(), body.data.clone())
 }
 

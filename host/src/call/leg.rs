@@ -194,13 +194,13 @@ impl Leg {
     /// URI of From.
     #[must_use]
     pub fn from_uri(&self) -> String {
-        self.shared.lock().facts.from_uri()
+        self.shared.lock().facts.caller_uri()
     }
 
     /// URI of To.
     #[must_use]
     pub fn to_uri(&self) -> String {
-        self.shared.lock().facts.to_uri()
+        self.shared.lock().facts.callee_uri()
     }
 
     /// Call-ID of the dialog; empty before there is one.

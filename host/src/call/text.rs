@@ -11,9 +11,9 @@ use crate::config::limits::CallLimits;
 use super::error::{CallError, Denial};
 
 /// Bytes of a destination URI.
-pub const URI_MAX: usize = 512;
+pub(super) const URI_MAX: usize = 512;
 /// Bytes of a reason phrase, a Reason text, a MIME type, or a name.
-pub const SHORT_TEXT_MAX: usize = 256;
+pub(super) const SHORT_TEXT_MAX: usize = 256;
 
 /// Headers that belong to transactions, dialogs, the transport or to methods of their own.
 const OWNED_BY_HOST: &[&str] = &[
