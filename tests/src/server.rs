@@ -232,6 +232,18 @@ impl Callbox {
         }
     }
 
+    /// Waits until the log holds this text so many times; the count when the time is up, so that a test fails with it.
+    pub fn wait_for_count(&self, text: &str, expected: usize, longest: Duration) -> usize {
+        let deadline = Instant::now() + longest;
+        loop {
+            let count = self.log().matches(text).count();
+            if count >= expected || Instant::now() >= deadline {
+                return count;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Panics if the server has died.
     pub fn assert_alive(&mut self) {
         if let Some(status) = self.running.ended() {

@@ -186,7 +186,7 @@ fn a_repeated_invite_is_one_call_with_one_answer() {
         assert!(of_the_same_dialog, "a second call came to be: {more:?}");
     }
     phone.hang_up(&mut call);
-    let began = server.log().matches("is talking to").count();
+    let began = server.wait_for_count("is talking to", 1, SOON);
     assert_eq!(began, 1, "one INVITE, one instance:\n{}", server.log());
 }
 
@@ -405,7 +405,7 @@ fn star_and_hash_come_in_every_spelling() {
         assert_eq!(phone.final_response(&call, "INFO").status(), Some(200));
         phone.expect_bye(&call);
     }
-    let pressed = server.log().matches("pressed #").count();
+    let pressed = server.wait_for_count("pressed #", 4, SOON);
     assert_eq!(pressed, 4, "each is the key #:\n{}", server.log());
 }
 
