@@ -40,9 +40,14 @@ use bytes::Bytes;
 use slab::Slab;
 
 pub use address::{ConnectionId, Destination, ListenerId, Path, Protocol};
-pub use command::{Body, EndpointError, Header, InDialogRequest, InviteRequest, PartyAddress};
+pub use command::{
+    Body, EndpointError, Header, InDialogRequest, InviteRequest, PartyAddress, ReofferRequest,
+};
 pub use config::{EndpointConfig, EndpointLimits, Listener};
-pub use event::{EndKind, Ended, Event, LegEvent, LegId, Party, Reason, RequestFailure, RequestId};
+pub use event::{
+    EndKind, Ended, Event, LegEvent, LegId, Party, PeerRequestId, Reason, Reoffered, RequestFailure,
+    RequestId,
+};
 pub use output::{Counts, Output, Stats, Transmit, TransmitToken, TransportFailure};
 pub use route::shard_of;
 

@@ -72,6 +72,27 @@ impl<K: Copy> Timers<K> {
 
     /// Fires `key` at `now + after`.
     pub(crate) fn set(&mut self, now: Instant, after: Duration, key: K) -> TimerId {
+        let (place, id) = self.enter(now, after, key);
+        let room = self.lanes.len() < LANES_MAX;
+        match self.lanes.iter_mut().find(|lane| lane.after == after) {
+            Some(lane) => lane.queue.push_back(place),
+            None if room => self.lanes.push(Lane {
+                after,
+                queue: VecDeque::from([place]),
+            }),
+            None => self.heap.push(Reverse(place)),
+        }
+        id
+    }
+
+    /// As [`Self::set`], for a duration drawn at random: it would keep a lane that nothing else ever uses.
+    pub(crate) fn set_random(&mut self, now: Instant, after: Duration, key: K) -> TimerId {
+        let (place, id) = self.enter(now, after, key);
+        self.heap.push(Reverse(place));
+        id
+    }
+
+    fn enter(&mut self, now: Instant, after: Duration, key: K) -> (Place, TimerId) {
         self.now = self.now.max(now);
         // A duration that overflows the clock is as good as never; a century is representable everywhere.
         let at = self
@@ -83,21 +104,12 @@ impl<K: Copy> Timers<K> {
             serial: self.serial,
             key: Some(key),
         }) as u32;
-        let place = (at, self.serial, slot);
-        let room = self.lanes.len() < LANES_MAX;
-        match self.lanes.iter_mut().find(|lane| lane.after == after) {
-            Some(lane) => lane.queue.push_back(place),
-            None if room => self.lanes.push(Lane {
-                after,
-                queue: VecDeque::from([place]),
-            }),
-            None => self.heap.push(Reverse(place)),
-        }
         self.live += 1;
-        TimerId {
+        let id = TimerId {
             slot,
             serial: self.serial as u32,
-        }
+        };
+        ((at, self.serial, slot), id)
     }
 
     /// Stops a timer.
@@ -165,17 +177,17 @@ impl<K: Copy> Timers<K> {
     }
 }
 
-/// The running timers of one owner: at most four, named by a kind.
+/// The running timers of one owner: at most `N`, named by a kind.
 #[derive(Debug)]
-pub(crate) struct Running<T>([Option<(T, TimerId)>; 4]);
+pub(crate) struct Running<T, const N: usize = 4>([Option<(T, TimerId)>; N]);
 
-impl<T: Copy + PartialEq> Running<T> {
+impl<T: Copy + PartialEq, const N: usize> Running<T, N> {
     pub(crate) fn new() -> Self {
-        Self([None; 4])
+        Self([None; N])
     }
 
-    /// Remembers a timer; gives back the one it replaces, to be stopped. None when four others run: an invariant broke,
-    /// and the timer given is given back.
+    /// Remembers a timer; gives back the one it replaces, to be stopped. When `N` others run, an invariant broke, and the
+    /// timer given is given back.
     pub(crate) fn put(&mut self, kind: T, id: TimerId) -> Option<TimerId> {
         let same = self
             .0

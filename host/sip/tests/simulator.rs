@@ -227,6 +227,7 @@ impl Play {
             LegEvent::Ended(ended) => {
                 self.ended.insert((node, leg), ended);
             }
+            other => panic!("call {call}: nobody asked for {other:?}"),
         }
     }
 

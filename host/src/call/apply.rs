@@ -55,6 +55,12 @@ impl LegShared {
                     };
                 }
             }
+            // Not yet told to flows: the endpoint has answered what needs an answer.
+            LegEvent::Message { .. }
+            | LegEvent::Reoffered { .. }
+            | LegEvent::ReofferTimedOut { .. }
+            | LegEvent::Offer { .. }
+            | LegEvent::OfferWithdrawn { .. } => {}
             LegEvent::Ended(ended) => self.over(&mut inner, &ended),
         }
         drop(inner);

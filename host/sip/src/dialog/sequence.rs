@@ -35,11 +35,6 @@ impl RemoteSequence {
         Self(first)
     }
 
-    /// The number of the last request in order.
-    pub(crate) fn last(self) -> Option<u32> {
-        self.0
-    }
-
     /// Whether a new request is in order; if so its number is remembered. `repeatable`: the same number once more is
     /// let through, for a BYE must end the call even when the peer counts badly.
     pub(crate) fn accept(&mut self, seq: u32, repeatable: bool) -> bool {

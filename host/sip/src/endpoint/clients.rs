@@ -31,6 +31,8 @@ pub(crate) enum ClientUser {
     Bye(LegId),
     /// A request of the host on a leg.
     Request(LegId, RequestId),
+    /// Our re-INVITE or UPDATE on a leg.
+    Reoffer(LegId, RequestId),
 }
 
 /// Our ACK for a 2xx: sent again for each copy of that 2xx.
@@ -153,6 +155,9 @@ impl Endpoint {
             if ran.deliver {
                 match user {
                     ClientUser::Invite(leg) => self.invite_response(now, slot, leg, &sent, response),
+                    ClientUser::Reoffer(leg, id) => {
+                        self.reoffer_response(now, slot, (leg, id), &sent, response);
+                    }
                     _ => self.orphaned_invite_response(now, slot, &response),
                 }
             }
@@ -165,6 +170,7 @@ impl Endpoint {
         match user {
             ClientUser::Bye(leg) => self.bye_response(now, leg, &sent, &response),
             ClientUser::Request(leg, request) => self.request_response(now, leg, request, &sent, response),
+            ClientUser::Reoffer(leg, id) => self.reoffer_response(now, slot, (leg, id), &sent, response),
             ClientUser::Nobody | ClientUser::Invite(_) => {}
         }
     }
@@ -232,6 +238,7 @@ impl Endpoint {
             ClientUser::Invite(leg) => self.invite_failed(now, leg, why),
             ClientUser::Bye(leg) => self.bye_failed(now, leg),
             ClientUser::Request(leg, request) => self.request_failed(now, leg, request, why),
+            ClientUser::Reoffer(leg, id) => self.reoffer_failed(now, (leg, id), why),
         }
     }
 

@@ -73,6 +73,19 @@ pub struct InDialogRequest {
     pub body: Option<Body>,
 }
 
+/// A change of the session to propose within a dialog.
+#[derive(Clone, Debug)]
+pub struct ReofferRequest {
+    /// More headers.
+    pub headers: Vec<Header>,
+    /// The offer. None: a re-INVITE whose 2xx must hold the offer, or an UPDATE that only renews our Contact.
+    pub body: Option<Body>,
+    /// UPDATE (RFC 3311) rather than re-INVITE.
+    pub update: bool,
+    /// For all of it, repetitions after a 491 included. Then CANCEL.
+    pub timeout: Duration,
+}
+
 /// Why a command was refused. Nothing was sent and nothing changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {

@@ -35,6 +35,10 @@ pub struct EndpointLimits {
     pub routes_max: usize,
     /// Times one request is repeated with credentials.
     pub auth_tries_max: u8,
+    /// How long the host may think about a re-INVITE; then 488.
+    pub reinvite_decision_max: Duration,
+    /// The same for an UPDATE, which must be answered well before 64·T1; then 504 (RFC 3311 §5.2).
+    pub update_decision_max: Duration,
     /// The largest body the host may send, in octets.
     pub body_max: usize,
     /// Timers handled by one `handle_timeout`; more wait for the next one, which is due at once.
@@ -54,6 +58,8 @@ impl Default for EndpointLimits {
             forks_max: 8,
             routes_max: 16,
             auth_tries_max: 2,
+            reinvite_decision_max: Duration::from_secs(30),
+            update_decision_max: Duration::from_secs(10),
             body_max: 60_000,
             timers_per_wake_max: 1_024,
             retry_after_s: 5,

@@ -22,6 +22,10 @@ impl LegId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub(crate) u64);
 
+/// A request of the peer that waits for the host's decision. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerRequestId(pub(crate) u64);
+
 /// What happened.
 #[derive(Debug)]
 pub enum Event {
@@ -58,7 +62,7 @@ pub enum LegEvent {
         /// Our INVITE had no offer, so the 2xx holds one: call [`answer`](super::Endpoint::answer).
         needs_answer: bool,
     },
-    /// Inbound: the ACK of our 2xx came.
+    /// The ACK of our 2xx came: of the one that answered the call always, of a later one when it has a body.
     Confirmed {
         /// The ACK's body, when it has one (the answer to an offer in our 2xx).
         body: Option<super::Body>,
@@ -67,6 +71,38 @@ pub enum LegEvent {
     Info {
         /// The INFO.
         request: Message,
+    },
+    /// A MESSAGE came and was answered 200.
+    Message {
+        /// The MESSAGE.
+        request: Message,
+    },
+    /// How a [`reoffer`](super::Endpoint::reoffer) ended; exactly one for each.
+    Reoffered {
+        /// Which.
+        request: RequestId,
+        /// How.
+        outcome: Reoffered,
+    },
+    /// The time-out of a [`reoffer`](super::Endpoint::reoffer) is over and a re-INVITE was cancelled. Its `Reoffered` still
+    /// follows when the transaction ends: a 2xx that crossed the CANCEL means that the new session holds.
+    ReofferTimedOut {
+        /// Which.
+        request: RequestId,
+    },
+    /// The peer's re-INVITE or UPDATE. With `decide` none it was answered with our session already.
+    Offer {
+        /// The request; without a body it asks for our offer (INVITE) or only renews its target (UPDATE).
+        request: Message,
+        /// Set after [`decide_offers`](super::Endpoint::decide_offers): call
+        /// [`accept_offer`](super::Endpoint::accept_offer) or [`reject_offer`](super::Endpoint::reject_offer).
+        decide: Option<PeerRequestId>,
+    },
+    /// An offer that waited for the host's decision no longer does: the peer cancelled it, or the time was over and it was
+    /// refused (488 to an INVITE, 504 to an UPDATE).
+    OfferWithdrawn {
+        /// Which.
+        offer: PeerRequestId,
     },
     /// The final response to a request of [`request`](super::Endpoint::request).
     Response {
@@ -77,6 +113,22 @@ pub enum LegEvent {
     },
     /// The leg is dead. Exactly one, and the last event of the leg.
     Ended(Ended),
+}
+
+/// How a reoffer ended.
+#[derive(Debug)]
+pub enum Reoffered {
+    /// The new session holds. The ACK is sent already unless `needs_answer`.
+    Accepted {
+        /// The 2xx.
+        response: Message,
+        /// The re-INVITE had no offer, so the 2xx holds one: call [`answer`](super::Endpoint::answer).
+        needs_answer: bool,
+    },
+    /// A final response 300..=699; the old session holds.
+    Rejected(Message),
+    /// No final response; the old session holds, or the leg is about to end.
+    Failed(RequestFailure),
 }
 
 /// Why a request within a dialog has no response.

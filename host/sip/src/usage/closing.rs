@@ -64,7 +64,7 @@ impl Endpoint {
                 self.end_leg(leg, ended);
                 self.send_bye(now, leg, &line);
             }
-            LegState::Confirmed | LegState::Closing => {
+            LegState::Confirmed | LegState::Closing | LegState::Lingering => {
                 self.end_leg(leg, ended);
                 self.send_bye(now, leg, &line);
             }
@@ -109,21 +109,20 @@ impl Endpoint {
     pub(crate) fn send_bye(&mut self, now: Instant, id: LegId, lines: &[u8]) {
         self.stop_leg_timer(id, LegTimer::Repeat2xx);
         self.stop_leg_timer(id, LegTimer::AckDeadline);
+        if self.leg(id).is_some_and(|leg| leg.awaiting.is_some()) {
+            self.send_bare_ack(id);
+        }
+        self.refuse_pending_offer(now, id);
         if let Some(leg) = self.leg_mut(id) {
             leg.accepted = None;
             leg.state = LegState::Closing;
         }
-        if !self.send_in_dialog(
-            now,
-            id,
-            &Method::Bye,
-            false,
-            lines,
-            &[],
-            None,
-            ClientUser::Bye(id),
-        ) {
-            self.close_leg(id);
+        let user = ClientUser::Bye(id);
+        if self
+            .send_in_dialog(now, id, &Method::Bye, false, lines, &[], None, user)
+            .is_none()
+        {
+            self.leave(now, id);
         }
     }
 
@@ -142,13 +141,31 @@ impl Endpoint {
         if challenged {
             self.send_bye(now, id, b"");
         } else {
-            self.close_leg(id);
+            self.leave(now, id);
         }
     }
 
     /// Nobody answered our BYE: the dialog is over all the same (RFC 3261 §15.1.1).
-    pub(crate) fn bye_failed(&mut self, _now: Instant, id: LegId) {
-        self.close_leg(id);
+    pub(crate) fn bye_failed(&mut self, now: Instant, id: LegId) {
+        self.leave(now, id);
+    }
+
+    /// The dialog is over: forgets the leg, unless a re-INVITE of ours has no final response. A 2xx to it would need an
+    /// ACK, which only the dialog can write.
+    fn leave(&mut self, now: Instant, id: LegId) {
+        let Some(leg) = self.leg_mut(id) else { return };
+        if !leg
+            .reoffer
+            .as_ref()
+            .is_some_and(|reoffer| reoffer.is_open_invite())
+        {
+            return self.close_leg(id);
+        }
+        if leg.state != LegState::Lingering {
+            leg.state = LegState::Lingering;
+            let patience = self.config.timing.sixty_four_t1();
+            self.set_leg_timer(now, id, LegTimer::ReofferDeadline, patience);
+        }
     }
 
     /// The peer says BYE.
@@ -165,9 +182,10 @@ impl Endpoint {
         if let Some(invite) = invite {
             self.respond_plain(now, invite, 487, &lines);
         }
-        if state == LegState::AwaitingAnswer {
+        if self.leg(id).is_some_and(|leg| leg.awaiting.is_some()) {
             self.send_bare_ack(id);
         }
+        self.refuse_pending_offer(now, id);
         let reason = reason_of(bye);
         self.end_leg(
             id,
@@ -180,7 +198,7 @@ impl Endpoint {
             },
         );
         // Our own BYE, if it crossed this one, goes on by itself.
-        self.close_leg(id);
+        self.leave(now, id);
     }
 }
 

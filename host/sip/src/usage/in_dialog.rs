@@ -1,18 +1,20 @@
-//! Requests within a dialog, both ways: INFO, OPTIONS, the peer's re-INVITE, and refusals of what we do not speak.
+//! Requests within a dialog, both ways: INFO, MESSAGE, OPTIONS, and refusals of what we do not speak.
 //!
-//! BYE is in [`closing`](super::closing). Entries: [`Endpoint::request`] and [`Endpoint::receive_in_dialog`].
+//! BYE is in [`closing`](super::closing), INVITE and UPDATE are in [`reoffer`](super::reoffer) and
+//! [`offered`](super::offered). Entries: [`Endpoint::request`] and [`Endpoint::receive_in_dialog`].
 //! Invariant: each request of the host gets exactly one `Response` event, at the latest when its leg ends.
 
 use std::time::Instant;
 
 use super::incoming::ALLOW;
-use super::{LegState, closing::BYE_AFTER_481};
+use super::offered::PeerOffer;
+use super::{Awaiting, LegState, closing::BYE_AFTER_481};
 use crate::endpoint::clients::{ClientUser, NewClient};
-use crate::endpoint::compose::{ResponseParts, check_body, check_headers};
+use crate::endpoint::compose::{check_body, check_headers};
 use crate::endpoint::servers::NewServer;
 use crate::endpoint::{
     Body, EndKind, Ended, Endpoint, EndpointError, Header, InDialogRequest, LegEvent, LegId, Party, Path,
-    RequestFailure, RequestId, TransportFailure, checks,
+    PeerRequestId, RequestFailure, RequestId, TransportFailure, checks,
 };
 use crate::message::{HeaderName, Message, Method, reason_phrase};
 
@@ -43,7 +45,7 @@ impl Endpoint {
         check_body(request.body.as_ref(), limits.body_max)?;
         if matches!(
             request.method,
-            Method::Invite | Method::Ack | Method::Bye | Method::Cancel | Method::Prack
+            Method::Invite | Method::Ack | Method::Bye | Method::Cancel | Method::Prack | Method::Update
         ) {
             return Err(EndpointError::Invalid(format!(
                 "{} is not sent by this command",
@@ -99,14 +101,13 @@ impl Endpoint {
     ) -> bool {
         let user = ClientUser::Request(leg, id);
         // A request that sets or renews a target carries ours (RFC 3261 §12.2.1.1, RFC 6665 §8.2.1).
-        let contact = matches!(
-            method,
-            Method::Update | Method::Refer | Method::Subscribe | Method::Notify
-        );
+        let contact = matches!(method, Method::Refer | Method::Subscribe | Method::Notify);
         self.send_in_dialog(now, leg, method, contact, b"", headers, body, user)
+            .is_some()
     }
 
-    /// Composes and sends a request in a leg's dialog. False when the sequence numbers are used up.
+    /// Composes and sends a request in a leg's dialog; gives its transaction and its number. None when the sequence numbers
+    /// are used up.
     #[allow(clippy::too_many_arguments)] // One caller for the host's requests, one for BYE; a struct would only rename them.
     pub(crate) fn send_in_dialog(
         &mut self,
@@ -118,17 +119,15 @@ impl Endpoint {
         headers: &[Header],
         body: Option<&Body>,
         user: ClientUser,
-    ) -> bool {
+    ) -> Option<Awaiting> {
         let branch = self.random.token();
         let cnonce = self.random.token();
         let mut lines = extra.to_vec();
         if contact && let Some(leg) = self.leg(id) {
             self.write_contact_line(leg, &mut lines);
         }
-        let Some(leg) = self.leg_mut(id) else { return false };
-        let Some(mut dialog) = leg.dialog.take() else {
-            return false;
-        };
+        let leg = self.leg_mut(id)?;
+        let mut dialog = leg.dialog.take()?;
         if let Some(login) = leg.credentials.as_mut() {
             let octets = body.map(|body| &body.data[..]).unwrap_or_default();
             login.write_lines(
@@ -139,13 +138,13 @@ impl Endpoint {
                 &mut lines,
             );
         }
-        let next = dialog.local_seq.next();
-        if let Some(seq) = next {
+        let sent = dialog.local_seq.next().map(|seq| {
             let name = method.as_str();
             let request = self.compose_in_dialog(&dialog, name, seq, &branch, &lines, headers, body);
             let key = self.client_key(&branch, name);
             let (to, alternate) = (dialog.destination.clone(), dialog.alternate.clone());
-            self.open_client(
+            let invite = *method == Method::Invite;
+            let client = self.open_client(
                 now,
                 NewClient {
                     key,
@@ -154,14 +153,15 @@ impl Endpoint {
                     to,
                     alternate,
                     user,
-                    invite: false,
+                    invite,
                 },
             );
-        }
+            Awaiting { client, seq }
+        });
         if let Some(leg) = self.leg_mut(id) {
             leg.dialog = Some(dialog);
         }
-        next.is_some()
+        sent
     }
 
     /// The final response to a request of the host.
@@ -300,7 +300,22 @@ impl Endpoint {
                 let lines = self.capability_lines();
                 self.respond_plain(now, server, 200, &lines);
             }
-            Method::Invite => self.reoffered(now, id, path, server, &request, cseq.seq),
+            Method::Message => {
+                self.respond_plain(now, server, 200, &lines);
+                self.leg_event(id, LegEvent::Message { request });
+            }
+            Method::Invite | Method::Update => {
+                let offer = PeerOffer {
+                    id: PeerRequestId(0),
+                    server,
+                    invite,
+                    seq: cseq.seq,
+                    dialog: remote_key,
+                    path: *path,
+                    request,
+                };
+                self.offer_from_peer(now, id, offer);
+            }
             // No usage of ours: a PRACK without a reliable response, a NOTIFY without a subscription.
             Method::Prack | Method::Notify => self.respond_plain(now, server, 481, &lines),
             Method::Subscribe => self.respond_plain(now, server, 489, b"Allow-Events: \r\n"),
@@ -308,60 +323,9 @@ impl Endpoint {
         }
     }
 
-    /// The peer's re-INVITE (RFC 3261 §14.2): answered with the session description that we sent last, so that a peer
-    /// which refreshes its session or moves its target keeps the call.
-    fn reoffered(&mut self, now: Instant, id: LegId, path: &Path, server: u32, request: &Message, seq: u32) {
-        let retry = format!("Retry-After: {}\r\n", self.random.next_u64() % 10);
-        let Some(leg) = self.leg(id) else { return };
-        let refusal = match leg.state {
-            LegState::Confirmed if leg.accepted.is_none() => None,
-            // Our own INVITE is not over: glare.
-            LegState::AwaitingAnswer | LegState::Calling | LegState::Cancelling => Some((491, Vec::new())),
-            _ => Some((500, retry.into_bytes())),
-        };
-        let refusal =
-            refusal.or_else(|| checks::body_refusal(request).map(|refusal| (refusal.code, refusal.lines)));
-        if let Some((code, lines)) = refusal {
-            return self.respond_plain(now, server, code, &lines);
-        }
-        let Some(body) = leg.local_sdp.clone() else {
-            return self.respond_plain(now, server, 488, b"");
-        };
-        if request.contact().is_ok() {
-            let target = self.target_of(request, path);
-            if let Some(mut dialog) = self.leg_mut(id).and_then(|leg| leg.dialog.take()) {
-                (dialog.destination, dialog.alternate) =
-                    self.inbound_destination(&dialog.routes, &target, path);
-                dialog.target = target;
-                if let Some(leg) = self.leg_mut(id) {
-                    leg.dialog = Some(dialog);
-                }
-            }
-        }
-        let mut lines = Vec::with_capacity(160);
-        if let Some(leg) = self.leg(id) {
-            self.write_contact_line(leg, &mut lines);
-        }
-        lines.extend_from_slice(&allow_line());
-        let to = match self.servers.get(server as usize) {
-            Some(transaction) => crate::endpoint::Destination::Path(*transaction.path()),
-            None => return,
-        };
-        let parts = ResponseParts {
-            code: 200,
-            reason: None,
-            head: &[],
-            lines: &lines,
-            headers: &[],
-            body: Some(&body),
-        };
-        if let Some(response) = self.respond(now, server, parts) {
-            self.await_ack(now, id, seq, response, to);
-        }
-    }
-
     /// Tells the host that the requests of a dead leg will have no response.
     pub(crate) fn fail_requests(&mut self, id: LegId) {
+        self.fail_reoffer(id);
         let requests = self
             .leg_mut(id)
             .map(|leg| std::mem::take(&mut leg.requests))

@@ -21,7 +21,7 @@ use crate::message::{HeaderName, Message};
 const REPEAT_PROGRESS: Duration = Duration::from_secs(60);
 
 /// Methods that we understand, as Allow lists them.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, MESSAGE";
 
 impl Endpoint {
     /// A checked INVITE without a To tag: a new leg.
@@ -79,6 +79,7 @@ impl Endpoint {
         if let Some(leg) = self.leg_mut(id) {
             leg.dialog = Some(Box::new(dialog));
             leg.invite_server = Some(server);
+            leg.invite_seq = seq;
             leg.record_route = Bytes::from(lines);
             leg.path = Some(*path);
         }
@@ -171,8 +172,8 @@ impl Endpoint {
         headers: &[Header],
         body: Option<Body>,
     ) -> Result<(), EndpointError> {
-        if self.host_leg(leg)?.state == LegState::AwaitingAnswer {
-            return self.answer_in_ack(now, leg, headers, body);
+        if self.host_leg(leg)?.awaiting.is_some() {
+            return self.answer_in_ack(leg, headers, body);
         }
         let server = self.open_invite_of(leg, headers, None, body.as_ref(), false)?;
         let lines = self.dialog_lines(leg, true);
@@ -198,11 +199,7 @@ impl Endpoint {
             leg.invite_server = None;
             leg.record_route = Bytes::new();
         }
-        let seq = self
-            .leg(leg)
-            .and_then(|leg| leg.dialog.as_ref())
-            .and_then(|d| d.remote_seq.last())
-            .unwrap_or(0);
+        let seq = self.leg(leg).map(|leg| leg.invite_seq).unwrap_or_default();
         self.await_ack(now, leg, seq, response, to);
         Ok(())
     }
@@ -384,11 +381,13 @@ impl Endpoint {
         }
         self.stop_leg_timer(id, LegTimer::Repeat2xx);
         self.stop_leg_timer(id, LegTimer::AckDeadline);
-        if first {
-            self.leg_event(id, LegEvent::Confirmed { body: body_of(ack) });
+        let body = body_of(ack);
+        if first || body.is_some() {
+            self.leg_event(id, LegEvent::Confirmed { body });
         }
-        if let Some(reason) = bye_due {
-            self.send_bye(now, id, &reason);
+        match bye_due {
+            Some(reason) => self.send_bye(now, id, &reason),
+            None => self.advance_reoffer(now, id),
         }
     }
 
@@ -425,6 +424,9 @@ impl Endpoint {
         let reason = super::closing::reason_of(cancel);
         let lines = self.server_lines();
         self.respond_plain(now, server, 487, &lines);
+        if self.leg(id).is_some_and(|leg| leg.invite_server != Some(server)) {
+            return self.offer_cancelled(now, id, server);
+        }
         let status = Some((487, crate::message::reason_phrase(487).to_owned()));
         self.end_leg(
             id,

@@ -2,10 +2,12 @@
 //!
 //! - [`incoming`]: the INVITE that calls us, to its ACK.
 //! - [`outgoing`]: the INVITE that we send, to its ACK; CANCEL, forks, credentials.
-//! - [`in_dialog`]: requests within a dialog, both ways (INFO, OPTIONS, re-INVITE of the peer).
+//! - [`in_dialog`]: requests within a dialog, both ways (INFO, MESSAGE, OPTIONS).
+//! - [`reoffer`]: our re-INVITE and UPDATE.
+//! - [`offered`]: the peer's re-INVITE and UPDATE.
 //! - [`closing`]: hang-up in every state, BYE both ways, the end of a leg.
 //!
-//! REFER, Replaces, PRACK, UPDATE and session timers get files of their own beside these; registrations and
+//! REFER, Replaces, PRACK and session timers get files of their own beside these; registrations and
 //! subscriptions, which need no leg, too.
 //!
 //! The usages drive transactions and dialogs through the endpoint's tables; they know no sockets and no wire syntax
@@ -15,7 +17,9 @@ pub(crate) mod closing;
 pub(crate) mod in_dialog;
 pub(crate) mod incoming;
 mod login;
+pub(crate) mod offered;
 pub(crate) mod outgoing;
+pub(crate) mod reoffer;
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +31,9 @@ use crate::rng::Token;
 use crate::timer::Running;
 use in_dialog::PendingRequest;
 use login::Login;
+use offered::PeerOffer;
 use outgoing::Outgoing;
+use reoffer::Reoffer;
 
 /// The timers of a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +48,12 @@ pub(crate) enum LegTimer {
     InviteDeadline,
     /// The host owes the answer to the offer of a 2xx.
     AnswerDeadline,
+    /// The host's time-out for a reoffer; later, the wait for a final response after CANCEL or BYE.
+    ReofferDeadline,
+    /// Time to repeat a reoffer that met one of the peer.
+    ReofferRetry,
+    /// The host owes a decision about the peer's offer.
+    OfferDeadline,
 }
 
 /// Where a leg is.
@@ -59,8 +71,10 @@ pub(crate) enum LegState {
     AwaitingAnswer,
     /// In the call.
     Confirmed,
-    /// Over for the host; the last transaction is not.
+    /// Over for the host; our BYE is not.
     Closing,
+    /// Over, but a re-INVITE of ours has no final response yet; its 2xx would need an ACK.
+    Lingering,
 }
 
 /// A 2xx of ours that waits for its ACK (RFC 3261 §13.3.1.4).
@@ -72,6 +86,15 @@ pub(crate) struct Accepted {
     pub(crate) to: Destination,
     /// The current interval between copies.
     pub(crate) interval: Duration,
+}
+
+/// An INVITE of ours whose ACK is due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Awaiting {
+    /// Its client transaction.
+    pub(crate) client: u32,
+    /// Its CSeq number, which is that of the ACK.
+    pub(crate) seq: u32,
 }
 
 /// One leg. A held call costs this, its [`Dialog`] and the last session description.
@@ -86,12 +109,22 @@ pub(crate) struct Leg {
     pub(crate) dialog: Option<Box<Dialog>>,
     /// Inbound: the INVITE's server transaction while it has no final response.
     pub(crate) invite_server: Option<u32>,
+    /// Inbound: the INVITE's CSeq number, which is that of its ACK; requests in the early dialog count on from it.
+    pub(crate) invite_seq: u32,
     /// Inbound: Record-Route lines for responses that make a dialog. Gone with the 2xx.
     pub(crate) record_route: Bytes,
     /// Outbound: everything about the INVITE. Gone with the final response.
     pub(crate) outgoing: Option<Box<Outgoing>>,
-    /// Outbound: the INVITE's transaction whose 2xx waits for the ACK with the host's answer.
-    pub(crate) awaiting_client: Option<u32>,
+    /// An INVITE of ours whose 2xx waits for the ACK with the host's answer.
+    pub(crate) awaiting: Option<Awaiting>,
+    /// We began the dialog, so its Call-ID is ours (RFC 3261 §14.1 wants to know).
+    pub(crate) caller: bool,
+    /// The host decides about offers of the peer.
+    pub(crate) decide_offers: bool,
+    /// Our re-INVITE or UPDATE.
+    pub(crate) reoffer: Option<Box<Reoffer>>,
+    /// The peer's, while the host thinks.
+    pub(crate) peer_offer: Option<Box<PeerOffer>>,
     /// Answers to requests for credentials; kept for requests in the dialog.
     pub(crate) credentials: Option<Box<Login>>,
     /// A 2xx of ours without ACK.
@@ -108,8 +141,11 @@ pub(crate) struct Leg {
     pub(crate) path: Option<Path>,
     /// User part of our Contact.
     pub(crate) contact_user: Option<Box<str>>,
-    pub(crate) timers: Running<LegTimer>,
+    pub(crate) timers: Running<LegTimer, TIMERS_MAX>,
 }
+
+/// Timers of one leg that may run at once: two for a 2xx without ACK, two for our reoffer, one for a decision, one spare.
+const TIMERS_MAX: usize = 6;
 
 impl Leg {
     fn new(id: LegId, state: LegState, local_tag: Token) -> Self {
@@ -120,9 +156,14 @@ impl Leg {
             local_tag,
             dialog: None,
             invite_server: None,
+            invite_seq: 0,
             record_route: Bytes::new(),
             outgoing: None,
-            awaiting_client: None,
+            awaiting: None,
+            caller: state == LegState::Calling,
+            decide_offers: false,
+            reoffer: None,
+            peer_offer: None,
             credentials: None,
             bye_tries: 0,
             accepted: None,
@@ -220,6 +261,9 @@ impl Endpoint {
             LegTimer::RepeatProgress => self.repeat_progress(now, id),
             LegTimer::InviteDeadline => self.invite_deadline(now, id),
             LegTimer::AnswerDeadline => self.answer_missing(now, id),
+            LegTimer::ReofferDeadline => self.reoffer_deadline(now, id),
+            LegTimer::ReofferRetry => self.reoffer_due(now, id),
+            LegTimer::OfferDeadline => self.offer_undecided(now, id),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::incoming::{ALLOW, is_sdp};
-use super::{LegState, LegTimer};
+use super::{Awaiting, LegState, LegTimer};
 use crate::dialog::{Dialog, LocalSequence, RemoteSequence, RouteSet, head_as_caller};
 use crate::endpoint::clients::{AckSent, ClientUser, NewClient};
 use crate::endpoint::compose::{self, RequestParts, check_body, check_headers};
@@ -344,6 +344,8 @@ impl Endpoint {
             return self.close_leg(id);
         };
         let key = dialog.key;
+        let seq = dialog.local_seq.last();
+        let ack = Awaiting { client, seq };
         self.stop_leg_timer(id, LegTimer::InviteDeadline);
         let Some(leg) = self.leg_mut(id) else { return };
         let given_up = leg.state == LegState::Cancelling;
@@ -363,7 +365,7 @@ impl Endpoint {
         }
         self.dialog_index.insert(key, id);
         if given_up {
-            self.send_ack(id, client, &[], None);
+            self.send_ack(id, ack, &[], None);
             let status = response.code().map(|code| (code, reason_phrase(code).to_owned()));
             let ended = Ended {
                 by: Party::Host,
@@ -376,7 +378,7 @@ impl Endpoint {
             self.send_bye(now, id, b"");
         } else if needs_answer {
             if let Some(leg) = self.leg_mut(id) {
-                leg.awaiting_client = Some(client);
+                leg.awaiting = Some(ack);
             }
             // Before the peer's own 64·T1 are over, with four T1 for the way.
             let patience = self.config.timing.t1.saturating_mul(60);
@@ -389,7 +391,7 @@ impl Endpoint {
                 },
             );
         } else {
-            self.send_ack(id, client, &[], None);
+            self.send_ack(id, ack, &[], None);
             self.leg_event(
                 id,
                 LegEvent::Answered {
@@ -403,7 +405,6 @@ impl Endpoint {
     /// The host answers the offer of a 2xx: the ACK carries it.
     pub(crate) fn answer_in_ack(
         &mut self,
-        _now: Instant,
         id: LegId,
         headers: &[Header],
         body: Option<Body>,
@@ -416,19 +417,23 @@ impl Endpoint {
             ));
         }
         let leg = self.host_leg(id)?;
-        let client = leg
-            .awaiting_client
+        let ack = leg
+            .awaiting
             .take()
             .ok_or(EndpointError::WrongState("no offer waits for an answer"))?;
         leg.state = LegState::Confirmed;
+        leg.reoffer = None;
         self.stop_leg_timer(id, LegTimer::AnswerDeadline);
-        self.send_ack(id, client, headers, body.as_ref());
+        self.send_ack(id, ack, headers, body.as_ref());
         self.keep_sdp(id, body);
         Ok(())
     }
 
     /// The host never answered the offer of a 2xx.
     pub(crate) fn answer_missing(&mut self, now: Instant, id: LegId) {
+        if self.answer_reoffer_by_default(id) {
+            return;
+        }
         self.send_bare_ack(id);
         self.end_leg(
             id,
@@ -452,26 +457,26 @@ impl Endpoint {
         self.stop_leg_timer(id, LegTimer::AnswerDeadline);
         let Some(leg) = self.leg_mut(id) else { return };
         leg.state = LegState::Confirmed;
-        if let Some(client) = leg.awaiting_client.take() {
-            self.send_ack(id, client, &[], None);
+        if let Some(ack) = leg.awaiting.take() {
+            self.send_ack(id, ack, &[], None);
         }
     }
 
-    fn send_ack(&mut self, id: LegId, client: u32, headers: &[Header], body: Option<&Body>) {
+    /// Sends the ACK for a 2xx to an INVITE of ours.
+    pub(crate) fn send_ack(&mut self, id: LegId, ack: Awaiting, headers: &[Header], body: Option<&Body>) {
         let Some(dialog) = self.leg_mut(id).and_then(|leg| leg.dialog.take()) else {
             return;
         };
-        self.send_dialog_ack(client, &dialog, headers, body);
+        self.send_dialog_ack(ack, &dialog, headers, body);
         if let Some(leg) = self.leg_mut(id) {
             leg.dialog = Some(dialog);
         }
     }
 
     /// Sends the ACK for a 2xx and keeps it for copies of that 2xx, as long as the INVITE's transaction lives.
-    fn send_dialog_ack(&mut self, client: u32, dialog: &Dialog, headers: &[Header], body: Option<&Body>) {
+    fn send_dialog_ack(&mut self, ack: Awaiting, dialog: &Dialog, headers: &[Header], body: Option<&Body>) {
         let branch = self.random.token();
-        let seq = dialog.local_seq.last();
-        let bytes = self.compose_in_dialog(dialog, "ACK", seq, &branch, b"", headers, body);
+        let bytes = self.compose_in_dialog(dialog, "ACK", ack.seq, &branch, b"", headers, body);
         let to = dialog.destination.clone();
         self.transmit(Transmit {
             to: to.clone(),
@@ -479,7 +484,7 @@ impl Endpoint {
             token: None,
         });
         let forks_max = self.config.limits.forks_max;
-        if let Some(transaction) = self.clients.get_mut(client as usize)
+        if let Some(transaction) = self.clients.get_mut(ack.client as usize)
             && transaction.acks.len() <= forks_max
         {
             transaction.acks.push(AckSent {
@@ -530,7 +535,8 @@ impl Endpoint {
         let Some(mut dialog) = self.dialog_as_caller(response, &uri, &to) else {
             return;
         };
-        self.send_dialog_ack(client, &dialog, &[], None);
+        let seq = dialog.local_seq.last();
+        self.send_dialog_ack(Awaiting { client, seq }, &dialog, &[], None);
         let branch = self.random.token();
         let Some(seq) = dialog.local_seq.next() else {
             return;
@@ -679,10 +685,19 @@ impl Endpoint {
             return;
         }
         let (client, lines) = (outgoing.client, std::mem::take(&mut outgoing.cancel_lines));
-        let Some(transaction) = self.clients.get(client as usize) else {
+        if !self.cancel_client(now, client, &lines) {
             return;
+        }
+        let patience: Duration = self.config.timing.sixty_four_t1();
+        self.set_leg_timer(now, id, LegTimer::InviteDeadline, patience);
+    }
+
+    /// Sends CANCEL for an INVITE. False when its transaction is gone.
+    pub(crate) fn cancel_client(&mut self, now: Instant, client: u32, lines: &[u8]) -> bool {
+        let Some(transaction) = self.clients.get(client as usize) else {
+            return false;
         };
-        let request = compose::derived(&mut self.scratch, &transaction.request, "CANCEL", None, &lines);
+        let request = compose::derived(&mut self.scratch, &transaction.request, "CANCEL", None, lines);
         let (to, branch) = (transaction.to.clone(), transaction.branch);
         let key = self.client_key(&branch, "CANCEL");
         let user = ClientUser::Nobody;
@@ -698,8 +713,7 @@ impl Endpoint {
                 invite: false,
             },
         );
-        let patience: Duration = self.config.timing.sixty_four_t1();
-        self.set_leg_timer(now, id, LegTimer::InviteDeadline, patience);
+        true
     }
 }
 
