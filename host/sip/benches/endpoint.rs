@@ -31,7 +31,7 @@ fn drain(endpoint: &mut Endpoint) -> (Option<LegId>, Option<Bytes>) {
         match endpoint.poll_output() {
             Output::Transmit(transmit) => sent = Some(transmit.payload),
             Output::Event(Event::Incoming { leg: new, .. }) => leg = Some(new),
-            Output::Event(Event::Leg { .. }) => {}
+            Output::Event(_) => {}
             Output::Timeout(_) => return (leg, sent),
         }
     }

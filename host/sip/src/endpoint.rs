@@ -29,11 +29,13 @@ mod event;
 pub(crate) mod face;
 mod output;
 mod receive;
+mod registration;
 pub(crate) mod reply;
 mod route;
 pub(crate) mod servers;
+mod subscription;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -49,13 +51,22 @@ pub use event::{
     RequestId,
 };
 pub use output::{Counts, Output, Stats, Transmit, TransmitToken, TransportFailure};
+pub use registration::{
+    Binding, RegisterRequest, Registered, RegistrationEvent, RegistrationFailure, RegistrationId,
+};
 pub use route::shard_of;
+pub use subscription::{
+    SubscribeRequest, SubscriptionEnd, SubscriptionEvent, SubscriptionFailure, SubscriptionId,
+    SubscriptionState,
+};
 
 use crate::message::{Framing, Message};
 use crate::rng::Random;
 use crate::timer::Timers;
 use crate::transaction::Timer;
 use crate::transaction::key::{KeyMap, Keys};
+use crate::usage::register::{Registration, RegistrationTimer};
+use crate::usage::subscribe::{Subscription, SubscriptionTimer};
 use crate::usage::{Leg, LegTimer};
 use clients::ClientTransaction;
 use face::Faces;
@@ -67,6 +78,8 @@ pub(crate) enum TimerKey {
     Server(u32, Timer),
     Client(u32, Timer),
     Leg(LegId, LegTimer),
+    Registration(RegistrationId, RegistrationTimer),
+    Subscription(SubscriptionId, SubscriptionTimer),
 }
 
 /// A SIP endpoint: see the module.
@@ -97,6 +110,12 @@ pub struct Endpoint {
     pub(crate) live_legs: usize,
     pub(crate) dialog_index: KeyMap<LegId>,
     pub(crate) request_serial: u64,
+    pub(crate) registrations: BTreeMap<RegistrationId, Registration>,
+    pub(crate) subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    /// Subscriptions by Call-ID and our tag: the NOTIFY that makes the dialog brings the other tag.
+    pub(crate) subscription_index: KeyMap<SubscriptionId>,
+    /// The number of the last registration or subscription.
+    pub(crate) standing_serial: u64,
     pub(crate) stats: Stats,
     /// Where messages are written; used again for each.
     pub(crate) scratch: Vec<u8>,
@@ -135,6 +154,10 @@ impl Endpoint {
             live_legs: 0,
             dialog_index: KeyMap::default(),
             request_serial: 0,
+            registrations: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            subscription_index: KeyMap::default(),
+            standing_serial: 0,
             stats: Stats::default(),
             scratch: Vec::with_capacity(2_048),
             lines: Vec::with_capacity(1_024),
@@ -163,6 +186,8 @@ impl Endpoint {
                 TimerKey::Server(slot, timer) => self.server_timer(now, slot, timer),
                 TimerKey::Client(slot, timer) => self.client_timer(now, slot, timer),
                 TimerKey::Leg(leg, timer) => self.leg_timer(now, leg, timer),
+                TimerKey::Registration(id, timer) => self.registration_timer(now, id, timer),
+                TimerKey::Subscription(id, timer) => self.subscription_timer(now, id, timer),
             }
         }
     }
@@ -197,6 +222,8 @@ impl Endpoint {
     pub fn counts(&self) -> Counts {
         Counts {
             legs: self.legs.len(),
+            registrations: self.registrations.len(),
+            subscriptions: self.subscriptions.len(),
             transactions: self.transactions(),
             dialogs: self.dialog_index.len(),
             timers: self.timers.live(),

@@ -85,7 +85,7 @@ impl<K: Copy> Timers<K> {
         id
     }
 
-    /// As [`Self::set`], for a duration drawn at random: it would keep a lane that nothing else ever uses.
+    /// As [`Self::set`], for a duration drawn at random or granted by a peer: it would keep a lane that nothing else ever uses.
     pub(crate) fn set_random(&mut self, now: Instant, after: Duration, key: K) -> TimerId {
         let (place, id) = self.enter(now, after, key);
         self.heap.push(Reverse(place));
@@ -207,6 +207,11 @@ impl<T: Copy + PartialEq, const N: usize> Running<T, N> {
             .iter_mut()
             .find(|slot| slot.is_some_and(|(k, _)| k == kind))?;
         slot.take().map(|(_, id)| id)
+    }
+
+    /// Whether a timer of that kind runs.
+    pub(crate) fn runs(&self, kind: T) -> bool {
+        self.0.iter().flatten().any(|(k, _)| *k == kind)
     }
 
     /// Forgets all.

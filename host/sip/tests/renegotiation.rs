@@ -164,6 +164,9 @@ impl Play {
                     other => panic!("nobody asked for {other:?}"),
                 }
             }
+            Event::Registration { .. } | Event::Subscription { .. } => {
+                panic!("nobody registers or subscribes")
+            }
         }
     }
 }

@@ -176,6 +176,9 @@ impl Play {
                 );
                 self.leg_event(net, node, leg, call, event);
             }
+            Event::Registration { .. } | Event::Subscription { .. } => {
+                panic!("nobody registers or subscribes")
+            }
         }
     }
 

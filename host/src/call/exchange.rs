@@ -198,6 +198,8 @@ impl ShardCore for Exchange {
                     self.legs.remove(&id);
                 }
             }
+            // Nothing here registers or subscribes yet, so neither can come.
+            Event::Registration { .. } | Event::Subscription { .. } => {}
         }
     }
 }

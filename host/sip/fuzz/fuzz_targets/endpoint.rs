@@ -70,6 +70,9 @@ impl World {
                     assert!(!*ended, "an event after the end");
                     *ended = matches!(event, LegEvent::Ended(_));
                 }
+                Output::Event(Event::Registration { .. } | Event::Subscription { .. }) => {
+                    panic!("nobody registers or subscribes");
+                }
                 Output::Timeout(_) => return transmits,
             }
         }

@@ -11,6 +11,8 @@ use super::address::{ConnectionId, Destination};
 use super::compose;
 use super::event::{LegId, RequestId};
 use super::output::{TransmitToken, TransportFailure};
+use super::registration::RegistrationId;
+use super::subscription::SubscriptionId;
 use super::{Endpoint, TimerKey, Transmit};
 use crate::message::{HeaderName, Message};
 use crate::rng::Token;
@@ -33,6 +35,10 @@ pub(crate) enum ClientUser {
     Request(LegId, RequestId),
     /// Our re-INVITE or UPDATE on a leg.
     Reoffer(LegId, RequestId),
+    /// A registration.
+    Register(RegistrationId),
+    /// A subscription.
+    Subscribe(SubscriptionId),
 }
 
 /// Our ACK for a 2xx: sent again for each copy of that 2xx.
@@ -171,6 +177,8 @@ impl Endpoint {
             ClientUser::Bye(leg) => self.bye_response(now, leg, &sent, &response),
             ClientUser::Request(leg, request) => self.request_response(now, leg, request, &sent, response),
             ClientUser::Reoffer(leg, id) => self.reoffer_response(now, slot, (leg, id), &sent, response),
+            ClientUser::Register(id) => self.register_response(now, id, &sent, response),
+            ClientUser::Subscribe(id) => self.subscribe_response(now, id, &sent, response),
             ClientUser::Nobody | ClientUser::Invite(_) => {}
         }
     }
@@ -239,6 +247,8 @@ impl Endpoint {
             ClientUser::Bye(leg) => self.bye_failed(now, leg),
             ClientUser::Request(leg, request) => self.request_failed(now, leg, request, why),
             ClientUser::Reoffer(leg, id) => self.reoffer_failed(now, (leg, id), why),
+            ClientUser::Register(id) => self.register_unanswered(now, id, why),
+            ClientUser::Subscribe(id) => self.subscribe_unanswered(now, id, why),
         }
     }
 

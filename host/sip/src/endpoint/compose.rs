@@ -187,6 +187,20 @@ pub(crate) fn check_headers(
     Ok(())
 }
 
+/// Checks that the host names none of these: the usage at hand writes them itself.
+pub(crate) fn check_not_named(headers: &[Header], ours: &[HeaderName]) -> Result<(), EndpointError> {
+    match headers
+        .iter()
+        .find(|header| ours.contains(&HeaderName::lookup(header.name.as_bytes())))
+    {
+        Some(header) => Err(EndpointError::Invalid(format!(
+            "header {} is written by the endpoint",
+            header.name
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Checks a body of the host.
 pub(crate) fn check_body(body: Option<&Body>, max: usize) -> Result<(), EndpointError> {
     let Some(body) = body else { return Ok(()) };

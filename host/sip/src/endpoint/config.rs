@@ -33,6 +33,16 @@ pub struct EndpointLimits {
     pub forks_max: usize,
     /// Route headers of a dialog. Beyond: the INVITE is refused with 400 (UAS), the 2xx ended with BYE (UAC).
     pub routes_max: usize,
+    /// Registrations alive at most. Beyond: [`EndpointError::Limit`](super::EndpointError::Limit).
+    pub registrations_max: usize,
+    /// Contacts that one registration may bind beside our own.
+    pub contacts_max: usize,
+    /// Bindings of a registrar's answer that are told to the host. The others are left out.
+    pub bindings_max: usize,
+    /// Subscriptions alive at most. Beyond: [`EndpointError::Limit`](super::EndpointError::Limit).
+    pub subscriptions_max: usize,
+    /// MIME types that one subscription may accept.
+    pub accepts_max: usize,
     /// Times one request is repeated with credentials.
     pub auth_tries_max: u8,
     /// How long the host may think about a re-INVITE; then 488.
@@ -57,6 +67,11 @@ impl Default for EndpointLimits {
             requests_per_leg_max: 16,
             forks_max: 8,
             routes_max: 16,
+            registrations_max: 1_000,
+            contacts_max: 8,
+            bindings_max: 32,
+            subscriptions_max: 1_000,
+            accepts_max: 16,
             auth_tries_max: 2,
             reinvite_decision_max: Duration::from_secs(30),
             update_decision_max: Duration::from_secs(10),

@@ -4,6 +4,8 @@
 
 use super::address::Path;
 use super::output::TransportFailure;
+use super::registration::{RegistrationEvent, RegistrationId};
+use super::subscription::{SubscriptionEvent, SubscriptionId};
 use crate::message::Message;
 
 /// One leg: one INVITE and the dialog that came from it. Never reused for another.
@@ -44,6 +46,20 @@ pub enum Event {
         leg: LegId,
         /// What.
         event: LegEvent,
+    },
+    /// Something happened to a registration.
+    Registration {
+        /// Which.
+        registration: RegistrationId,
+        /// What.
+        event: RegistrationEvent,
+    },
+    /// Something happened to a subscription.
+    Subscription {
+        /// Which.
+        subscription: SubscriptionId,
+        /// What.
+        event: SubscriptionEvent,
     },
 }
 

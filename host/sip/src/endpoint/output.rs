@@ -67,6 +67,10 @@ pub enum TransportFailure {
 pub struct Counts {
     /// Legs, those included that only wait for the end of their last transaction.
     pub legs: usize,
+    /// Registrations, those included that are being removed.
+    pub registrations: usize,
+    /// Subscriptions. The one dialog that each may have is not counted among `dialogs`.
+    pub subscriptions: usize,
     /// Transactions, client and server.
     pub transactions: usize,
     /// Dialogs, early ones included.

@@ -158,6 +158,7 @@ impl Endpoint {
             let dialog = self.dialog_key_of_request(&request);
             return match self.dialog_index.get(&dialog).copied() {
                 Some(leg) => self.receive_in_dialog(now, path, request, leg, key),
+                None if *line.method == Method::Notify => self.receive_notify(now, path, request, key),
                 None => self.refuse_unknown_dialog(path, &request),
             };
         }
@@ -210,7 +211,7 @@ impl Endpoint {
         self.refuse(path, request, 503, None, lines.as_bytes());
     }
 
-    fn refuse_unknown_dialog(&mut self, path: &Path, request: &Message) {
+    pub(crate) fn refuse_unknown_dialog(&mut self, path: &Path, request: &Message) {
         let lines = self.server_lines();
         self.refuse(path, request, 481, None, &lines);
     }

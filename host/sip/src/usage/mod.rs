@@ -6,20 +6,25 @@
 //! - [`reoffer`]: our re-INVITE and UPDATE.
 //! - [`offered`]: the peer's re-INVITE and UPDATE.
 //! - [`closing`]: hang-up in every state, BYE both ways, the end of a leg.
+//! - [`register`], [`subscribe`] and [`notified`]: what needs no leg, kept alive by the rules of [`renewal`].
 //!
-//! REFER, Replaces, PRACK and session timers get files of their own beside these; registrations and
-//! subscriptions, which need no leg, too.
+//! REFER, Replaces, PRACK and session timers get files of their own beside these.
 //!
 //! The usages drive transactions and dialogs through the endpoint's tables; they know no sockets and no wire syntax
 //! beyond what [`compose`](crate::endpoint) offers. Entry type: [`Leg`].
 
+mod bindings;
 pub(crate) mod closing;
 pub(crate) mod in_dialog;
 pub(crate) mod incoming;
 mod login;
+mod notified;
 pub(crate) mod offered;
 pub(crate) mod outgoing;
+pub(crate) mod register;
+mod renewal;
 pub(crate) mod reoffer;
+pub(crate) mod subscribe;
 
 use std::time::{Duration, Instant};
 

@@ -102,7 +102,7 @@ impl Endpoint {
         Ok(id)
     }
 
-    fn write_from(
+    pub(crate) fn write_from(
         &self,
         out: &mut Vec<u8>,
         from: &crate::endpoint::PartyAddress,
@@ -717,7 +717,7 @@ impl Endpoint {
     }
 }
 
-fn check_uri_text(uri: &str) -> Result<(), EndpointError> {
+pub(crate) fn check_uri_text(uri: &str) -> Result<(), EndpointError> {
     let bad = |byte: u8| byte <= b' ' || matches!(byte, b'<' | b'>' | b'"' | 0x7f);
     if uri.bytes().any(bad) || Uri::parse(uri.as_bytes()).is_err() {
         return Err(EndpointError::Invalid(format!("{uri:?} is not a URI")));
@@ -726,7 +726,7 @@ fn check_uri_text(uri: &str) -> Result<(), EndpointError> {
 }
 
 /// A URI that can stand in a request line: sip or sips, without a headers part.
-fn check_uri(uri: &str) -> Result<(), EndpointError> {
+pub(crate) fn check_uri(uri: &str) -> Result<(), EndpointError> {
     check_uri_text(uri)?;
     match Uri::parse(uri.as_bytes()) {
         Ok(Uri::Sip(sip)) if sip.headers.is_none() => Ok(()),

@@ -227,7 +227,7 @@ impl Peer {
     pub fn incoming(&self) -> LegId {
         let leg = |event: &Event| match event {
             Event::Incoming { leg, .. } => Some(*leg),
-            Event::Leg { .. } => None,
+            _ => None,
         };
         self.events.iter().find_map(leg).expect("an incoming call")
     }
@@ -237,7 +237,7 @@ impl Peer {
         let events = std::mem::take(&mut self.events);
         let event = |event| match event {
             Event::Leg { event, .. } => Some(event),
-            Event::Incoming { .. } => None,
+            _ => None,
         };
         events.into_iter().filter_map(event).collect()
     }
