@@ -89,7 +89,10 @@ pub(super) fn writer(lines: usize, out: impl Write + Send + 'static) -> io::Resu
     ))
 }
 
-#[allow(clippy::disallowed_methods, reason = "the log's own thread, which nobody waits for")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the log's own thread, which nobody waits for"
+)]
 fn write(lines: &Receiver<Entry>, dropped: &AtomicU64, out: impl Write) {
     let mut out = io::BufWriter::with_capacity(64 * 1024, out);
     loop {

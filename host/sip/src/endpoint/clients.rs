@@ -284,7 +284,12 @@ impl Endpoint {
                     let Some(transaction) = self.clients.get_mut(slot as usize) else {
                         break;
                     };
-                    let id = self.timers.set(now, after, TimerKey::Client(slot, timer));
+                    let key = TimerKey::Client(slot, timer);
+                    let id = if timer.only_releases() {
+                        self.timers.set_coarse(now, after, key)
+                    } else {
+                        self.timers.set(now, after, key)
+                    };
                     if let Some(old) = transaction.timers.put(timer, id) {
                         self.timers.stop(old);
                     }

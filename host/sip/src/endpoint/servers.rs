@@ -269,7 +269,12 @@ impl Endpoint {
                     });
                 }
                 Action::Start(timer, after) => {
-                    let id = self.timers.set(now, after, TimerKey::Server(slot, timer));
+                    let key = TimerKey::Server(slot, timer);
+                    let id = if timer.only_releases() {
+                        self.timers.set_coarse(now, after, key)
+                    } else {
+                        self.timers.set(now, after, key)
+                    };
                     if let Some(old) = transaction.timers.put(timer, id) {
                         self.timers.stop(old);
                     }

@@ -35,6 +35,15 @@ pub enum Timer {
     Trying,
 }
 
+impl Timer {
+    /// True for the timers that only let an ended transaction go: nothing is sent when they fire, and a little later is
+    /// as good.
+    #[must_use]
+    pub fn only_releases(self) -> bool {
+        matches!(self, Self::D | Self::I | Self::J | Self::K | Self::L | Self::M)
+    }
+}
+
 /// The base values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
