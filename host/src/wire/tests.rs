@@ -58,6 +58,7 @@ impl ShardCore for Probe {
                 self.notes.ended.lock().unwrap().push(format!("{:?}", ended.why));
             }
             Event::Leg { .. } => {}
+            Event::Registration { .. } | Event::Subscription { .. } => {}
         }
     }
 }
