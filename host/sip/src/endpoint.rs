@@ -1,6 +1,6 @@
 //! The one front door of the SIP stack.
 //!
-//! An [`Endpoint`] owns transactions, dialogs and legs. It has no clock, no socket and no thread: the caller passes in
+//! An [`Endpoint`] owns transactions, dialogs, legs, registrations and subscriptions. It has no clock, no socket and no thread: the caller passes in
 //! octets and the time, and takes out what to send, what happened and when to come back.
 //!
 //! The methods of [`Endpoint`] fall into four classes:
@@ -17,7 +17,7 @@
 //! Same seed, same inputs, same times: same outputs, bit for bit.
 //!
 //! Invariants: nothing is ever sent in answer to an ACK or a response; each leg ends with exactly one
-//! [`LegEvent::Ended`]; every table is bounded by [`EndpointLimits`].
+//! [`LegEvent::Ended`], each registration and subscription with exactly one last event too; every table is bounded by [`EndpointLimits`].
 
 mod address;
 pub(crate) mod checks;

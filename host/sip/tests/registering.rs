@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use callbox_sip::auth::Credentials;
 use callbox_sip::endpoint::{
-    EndpointError, Event, Header, RegisterRequest, RegistrationEvent, RegistrationFailure, RegistrationId,
-    TransportFailure,
+    EndpointError, Event, Header, Protocol, RegisterRequest, RegistrationEvent, RegistrationFailure,
+    RegistrationId, TransportFailure,
 };
 use peer::{Peer, Sent};
 
@@ -554,7 +554,7 @@ fn what_cannot_be_sent_is_invalid_and_sends_nothing() {
 
 #[test]
 fn registrations_and_contacts_are_bounded() {
-    let mut peer = Peer::with(callbox_sip::endpoint::Protocol::Udp, |config| {
+    let mut peer = Peer::with(Protocol::Udp, |config| {
         config.limits.registrations_max = 2;
         config.limits.contacts_max = 1;
         config.limits.bindings_max = 3;
@@ -587,4 +587,24 @@ fn registrations_and_contacts_are_bounded() {
     peer.wait_ms(33_000);
     peer.events.clear();
     peer.assert_quiescent();
+}
+
+#[test]
+fn over_a_stream_the_contact_says_so_and_a_challenge_is_answered() {
+    let mut peer = Peer::with(Protocol::Tcp, |_| {});
+    let (id, first) = register(&mut peer, |r| {
+        r.registrar = "sip:192.0.2.1;transport=tcp".into();
+        r.credentials = credentials("secret", None);
+    });
+    assert_eq!(
+        first.header("Contact"),
+        format!("<{OURS};transport=tcp>;expires=300")
+    );
+    let second = peer.reply(&first, "401 Unauthorized", "r", &[CHALLENGE], "");
+    assert!(second[0].header("Authorization").contains("n1"));
+    let others = format!("Contact: <{OURS}>;expires=20, <{OURS};transport=tcp>;expires=100");
+    peer.reply(&second[0], "200 OK", "r", &[&others], "");
+    assert!(matches!(one_event(&mut peer), RegistrationEvent::Registered(done) if done.expires == 100));
+    assert_eq!(peer.endpoint.counts().transactions, 0);
+    finish(&mut peer, id);
 }

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use callbox_sip::auth::Credentials;
 use callbox_sip::endpoint::{
-    Body, EndpointError, Event, Header, PartyAddress, SubscribeRequest, SubscriptionEnd, SubscriptionEvent,
-    SubscriptionFailure, SubscriptionId, SubscriptionState, TransportFailure,
+    Body, Destination, EndpointError, Event, Header, PartyAddress, Protocol, SubscribeRequest,
+    SubscriptionEnd, SubscriptionEvent, SubscriptionFailure, SubscriptionId, SubscriptionState,
+    TransportFailure,
 };
 use peer::{Peer, Sent};
 
@@ -763,7 +764,7 @@ fn what_cannot_be_sent_is_invalid_and_sends_nothing() {
 
 #[test]
 fn subscriptions_are_bounded() {
-    let mut peer = Peer::with(callbox_sip::endpoint::Protocol::Udp, |config| {
+    let mut peer = Peer::with(Protocol::Udp, |config| {
         config.limits.subscriptions_max = 1;
         config.limits.accepts_max = 1;
     });
@@ -778,4 +779,17 @@ fn subscriptions_are_bounded() {
     peer.wait_ms(15_000);
     assert_eq!(peer.endpoint.counts().subscriptions, 0);
     peer.assert_quiescent();
+}
+
+#[test]
+fn over_a_stream_renewals_take_the_connection_of_the_notify() {
+    let mut peer = Peer::with(Protocol::Tcp, |_| {});
+    let (id, first) = subscribed(&mut peer, |r| r.uri = "sip:alice@192.0.2.1;transport=tcp".into());
+    assert_eq!(first.header("Contact"), "<sip:192.0.2.9:5060;transport=tcp>");
+    let renewal = peer.wait_ms(144_000);
+    assert!(matches!(&renewal[0].to, Destination::Path(path) if path.connection == peer.path.connection));
+    assert_eq!(renewal[0].uri(), NOTIFIER);
+    peer.reply(&renewal[0], "200 OK", "", &["Expires: 160"], "");
+    peer.events.clear();
+    finish(&mut peer, id, &first, 8);
 }
