@@ -43,12 +43,12 @@ use slab::Slab;
 
 pub use address::{ConnectionId, Destination, ListenerId, Path, Protocol};
 pub use command::{
-    Body, EndpointError, Header, InDialogRequest, InviteRequest, PartyAddress, ReofferRequest,
+    Body, EndpointError, Header, InDialogRequest, InviteRequest, PartyAddress, ReferRequest, ReofferRequest,
 };
 pub use config::{EndpointConfig, EndpointLimits, Listener};
 pub use event::{
-    EndKind, Ended, Event, LegEvent, LegId, Party, PeerRequestId, Reason, Reoffered, RequestFailure,
-    RequestId,
+    EndKind, Ended, Event, LegEvent, LegId, Party, PeerRequestId, Reason, Reoffered, Replaced,
+    RequestFailure, RequestId,
 };
 pub use output::{Counts, Output, Stats, Transmit, TransmitToken, TransportFailure};
 pub use registration::{

@@ -60,7 +60,10 @@ impl LegShared {
             | LegEvent::Reoffered { .. }
             | LegEvent::ReofferTimedOut { .. }
             | LegEvent::Offer { .. }
-            | LegEvent::OfferWithdrawn { .. } => {}
+            | LegEvent::OfferWithdrawn { .. }
+            | LegEvent::Refer { .. }
+            | LegEvent::ReferWithdrawn { .. }
+            | LegEvent::TransferProgress { .. } => {}
             LegEvent::Ended(ended) => self.over(&mut inner, &ended),
         }
         drop(inner);

@@ -176,7 +176,9 @@ impl ShardCore for Exchange {
 
     fn event(&mut self, now: Instant, endpoint: &mut Endpoint, event: Event) {
         match event {
-            Event::Incoming { leg, request, path } => {
+            Event::Incoming {
+                leg, request, path, ..
+            } => {
                 let call = IncomingCall::new(leg, request, path, Arc::clone(&self.queue));
                 match call.offer(&*self.incoming) {
                     Ok(shared) => drop(self.legs.insert(

@@ -21,8 +21,11 @@ impl Refusal {
     }
 }
 
-/// Extensions that we support; none yet.
-const SUPPORTED: [&str; 0] = [];
+/// Extensions that we support.
+const SUPPORTED: [&str; 2] = ["replaces", "norefersub"];
+
+/// The same as a line.
+pub(crate) const SUPPORTED_LINE: &[u8] = b"Supported: replaces, norefersub\r\n";
 
 /// Whether we can be called by a Request-URI of this scheme (§8.2.2.1).
 pub(crate) fn scheme_is_known(uri: &[u8]) -> bool {

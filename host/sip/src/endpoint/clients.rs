@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::address::{ConnectionId, Destination};
 use super::compose;
-use super::event::{LegId, RequestId};
+use super::event::{LegId, PeerRequestId, RequestId};
 use super::output::{TransmitToken, TransportFailure};
 use super::registration::RegistrationId;
 use super::subscription::SubscriptionId;
@@ -33,6 +33,8 @@ pub(crate) enum ClientUser {
     Bye(LegId),
     /// A request of the host on a leg.
     Request(LegId, RequestId),
+    /// Our NOTIFY about the peer's REFER on a leg.
+    Notify(LegId, PeerRequestId),
     /// Our re-INVITE or UPDATE on a leg.
     Reoffer(LegId, RequestId),
     /// A registration.
@@ -179,6 +181,7 @@ impl Endpoint {
             ClientUser::Reoffer(leg, id) => self.reoffer_response(now, slot, (leg, id), &sent, response),
             ClientUser::Register(id) => self.register_response(now, id, &sent, response),
             ClientUser::Subscribe(id) => self.subscribe_response(now, id, &sent, response),
+            ClientUser::Notify(leg, refer) => self.notify_response(leg, refer, response.code()),
             ClientUser::Nobody | ClientUser::Invite(_) => {}
         }
     }
@@ -246,6 +249,7 @@ impl Endpoint {
             ClientUser::Invite(leg) => self.invite_failed(now, leg, why),
             ClientUser::Bye(leg) => self.bye_failed(now, leg),
             ClientUser::Request(leg, request) => self.request_failed(now, leg, request, why),
+            ClientUser::Notify(leg, refer) => self.notify_response(leg, refer, None),
             ClientUser::Reoffer(leg, id) => self.reoffer_failed(now, (leg, id), why),
             ClientUser::Register(id) => self.register_unanswered(now, id, why),
             ClientUser::Subscribe(id) => self.subscribe_unanswered(now, id, why),

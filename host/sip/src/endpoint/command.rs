@@ -73,6 +73,20 @@ pub struct InDialogRequest {
     pub body: Option<Body>,
 }
 
+/// A transfer to ask the peer for (RFC 3515).
+#[derive(Clone, Debug)]
+pub struct ReferRequest {
+    /// The URI that the peer shall call; [`refer_to_replacing`](super::Endpoint::refer_to_replacing) makes the one of an
+    /// attended transfer.
+    pub refer_to: String,
+    /// Our URI for Referred-By (RFC 3892).
+    pub referred_by: Option<String>,
+    /// Whether the peer shall tell how it goes; else `Refer-Sub: false` (RFC 4488).
+    pub progress: bool,
+    /// More headers.
+    pub headers: Vec<Header>,
+}
+
 /// A change of the session to propose within a dialog.
 #[derive(Clone, Debug)]
 pub struct ReofferRequest {

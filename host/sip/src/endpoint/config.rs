@@ -29,6 +29,8 @@ pub struct EndpointLimits {
     pub transactions_max: usize,
     /// Requests of the host in flight on one leg.
     pub requests_per_leg_max: usize,
+    /// REFERs of one leg that are not over, each way. Beyond: `Limit`, and 500 with Retry-After.
+    pub refers_per_leg_max: usize,
     /// Early dialogs of one outbound leg (forks) that are told apart. Beyond: the oldest is forgotten.
     pub forks_max: usize,
     /// Route headers of a dialog. Beyond: the INVITE is refused with 400 (UAS), the 2xx ended with BYE (UAC).
@@ -47,7 +49,7 @@ pub struct EndpointLimits {
     pub auth_tries_max: u8,
     /// How long the host may think about a re-INVITE; then 488.
     pub reinvite_decision_max: Duration,
-    /// The same for an UPDATE, which must be answered well before 64·T1; then 504 (RFC 3311 §5.2).
+    /// The same for an UPDATE or a REFER, which must be answered well before 64·T1; then 504 (RFC 3311 §5.2) or 603.
     pub update_decision_max: Duration,
     /// The largest body the host may send, in octets.
     pub body_max: usize,
@@ -65,6 +67,7 @@ impl Default for EndpointLimits {
             legs_max: 10_000,
             transactions_max: 200_000,
             requests_per_leg_max: 16,
+            refers_per_leg_max: 4,
             forks_max: 8,
             routes_max: 16,
             registrations_max: 1_000,

@@ -39,6 +39,8 @@ pub enum Event {
         request: Message,
         /// Where it came from.
         path: Path,
+        /// It shall take the place of this call (RFC 3891): a host that answers it hangs that one up.
+        replaces: Option<Replaced>,
     },
     /// Something happened on a leg.
     Leg {
@@ -60,6 +62,19 @@ pub enum Event {
         subscription: SubscriptionId,
         /// What.
         event: SubscriptionEvent,
+    },
+}
+
+/// The call that an INVITE with Replaces names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// A leg of this endpoint that may be replaced.
+    Leg(LegId),
+    /// Its Call-ID belongs to the endpoint of another shard: ask that one by [`replaced`](super::Endpoint::replaced), and
+    /// reject the INVITE with the code that it gives if it does.
+    Elsewhere {
+        /// Which shard.
+        shard: u16,
     },
 }
 
@@ -120,7 +135,29 @@ pub enum LegEvent {
         /// Which.
         offer: PeerRequestId,
     },
-    /// The final response to a request of [`request`](super::Endpoint::request).
+    /// The peer wants us to call somebody (RFC 3515): [`accept_refer`](super::Endpoint::accept_refer) or
+    /// [`reject_refer`](super::Endpoint::reject_refer) within 10 s, or it gets 603.
+    Refer {
+        /// The REFER; its Refer-To was checked to be there once and to be readable.
+        request: Message,
+        /// Its name in these commands.
+        refer: PeerRequestId,
+    },
+    /// A REFER that waited for the host's decision was refused: the time is over.
+    ReferWithdrawn {
+        /// Which.
+        refer: PeerRequestId,
+    },
+    /// The peer tells how our [`refer`](super::Endpoint::refer) goes.
+    TransferProgress {
+        /// Which REFER.
+        request: RequestId,
+        /// The status of its sipfrag: 100..=199 on the way, else the outcome. None when it could not be read.
+        status: Option<(u16, String)>,
+        /// Nothing more follows: an outcome came, or the peer ended its reports.
+        last: bool,
+    },
+    /// The final response to a request of [`request`](super::Endpoint::request) or of [`refer`](super::Endpoint::refer).
     Response {
         /// Which request.
         request: RequestId,

@@ -16,7 +16,9 @@ use super::servers::{NewServer, Taken};
 use super::{Endpoint, LegId, Transmit, reply};
 use crate::message::{HeaderName, Malformed, Message, Method, Reject, validate};
 use crate::rng::{Token, encode};
-use crate::usage::in_dialog::allow_line;
+
+/// What we understand outside a dialog, and what belongs to the dialogs that an INVITE makes.
+const ALLOW_OUTSIDE: &[u8] = b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE\r\n";
 
 impl Endpoint {
     pub(crate) fn receive_response(&mut self, now: Instant, response: Message) {
@@ -179,7 +181,7 @@ impl Endpoint {
                 self.refuse_unknown_dialog(path, &request);
             }
             Method::Subscribe => self.refuse(path, &request, 489, None, b"Allow-Events: \r\n"),
-            _ => self.refuse(path, &request, 405, None, &allow_line()),
+            _ => self.refuse(path, &request, 405, None, ALLOW_OUTSIDE),
         }
     }
 
@@ -202,7 +204,11 @@ impl Endpoint {
         if routes > limits.routes_max {
             return self.refuse(path, &request, 400, Some("Too many Record-Route values"), b"");
         }
-        self.open_incoming(now, path, request, key);
+        let replaces = match self.replaced_by(&request) {
+            Ok(replaces) => replaces,
+            Err(code) => return self.refuse(path, &request, code, None, b""),
+        };
+        self.open_incoming(now, path, request, key, replaces);
     }
 
     fn refuse_overload(&mut self, path: &Path, request: &Message) {

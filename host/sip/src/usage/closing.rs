@@ -112,7 +112,7 @@ impl Endpoint {
         if self.leg(id).is_some_and(|leg| leg.awaiting.is_some()) {
             self.send_bare_ack(id);
         }
-        self.refuse_pending_offer(now, id);
+        self.refuse_pending(now, id);
         if let Some(leg) = self.leg_mut(id) {
             leg.accepted = None;
             leg.state = LegState::Closing;
@@ -185,7 +185,7 @@ impl Endpoint {
         if self.leg(id).is_some_and(|leg| leg.awaiting.is_some()) {
             self.send_bare_ack(id);
         }
-        self.refuse_pending_offer(now, id);
+        self.refuse_pending(now, id);
         let reason = reason_of(bye);
         self.end_leg(
             id,

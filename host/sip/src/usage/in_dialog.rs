@@ -45,13 +45,30 @@ impl Endpoint {
         check_body(request.body.as_ref(), limits.body_max)?;
         if matches!(
             request.method,
-            Method::Invite | Method::Ack | Method::Bye | Method::Cancel | Method::Prack | Method::Update
+            Method::Invite
+                | Method::Ack
+                | Method::Bye
+                | Method::Cancel
+                | Method::Prack
+                | Method::Update
+                | Method::Refer
         ) {
             return Err(EndpointError::Invalid(format!(
                 "{} is not sent by this command",
                 request.method
             )));
         }
+        self.send_for_host(now, leg, request)
+    }
+
+    /// Sends what was checked, of any method.
+    pub(crate) fn send_for_host(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        request: InDialogRequest,
+    ) -> Result<RequestId, EndpointError> {
+        let limits = &self.config.limits;
         let (in_flight_max, transactions_max) = (limits.requests_per_leg_max, limits.transactions_max);
         if self.transactions() >= transactions_max {
             return Err(EndpointError::Limit("transactions_max"));
@@ -102,8 +119,11 @@ impl Endpoint {
         let user = ClientUser::Request(leg, id);
         // A request that sets or renews a target carries ours (RFC 3261 §12.2.1.1, RFC 6665 §8.2.1).
         let contact = matches!(method, Method::Refer | Method::Subscribe | Method::Notify);
-        self.send_in_dialog(now, leg, method, contact, b"", headers, body, user)
-            .is_some()
+        let sent = self.send_in_dialog(now, leg, method, contact, b"", headers, body, user);
+        if let Some(sent) = sent.filter(|_| *method == Method::Refer) {
+            self.refer_sent(leg, id, sent.seq);
+        }
+        sent.is_some()
     }
 
     /// Composes and sends a request in a leg's dialog; gives its transaction and its number. None when the sequence numbers
@@ -196,6 +216,7 @@ impl Endpoint {
             }
             return;
         }
+        self.refer_response(id, request, Some(&response));
         let phrase = response
             .status()
             .map(|line| String::from_utf8_lossy(line.reason).into_owned())
@@ -237,6 +258,7 @@ impl Endpoint {
             return;
         };
         leg.requests.swap_remove(index);
+        self.refer_response(id, request, None);
         let failure = why.map_or(RequestFailure::Timeout, RequestFailure::Transport);
         self.leg_event(
             id,
@@ -316,8 +338,10 @@ impl Endpoint {
                 };
                 self.offer_from_peer(now, id, offer);
             }
-            // No usage of ours: a PRACK without a reliable response, a NOTIFY without a subscription.
-            Method::Prack | Method::Notify => self.respond_plain(now, server, 481, &lines),
+            Method::Refer => self.refer_from_peer(now, id, server, request, cseq.seq),
+            Method::Notify => self.notify_from_peer(now, id, server, &request),
+            // No usage of ours: a PRACK without a reliable response.
+            Method::Prack => self.respond_plain(now, server, 481, &lines),
             Method::Subscribe => self.respond_plain(now, server, 489, b"Allow-Events: \r\n"),
             _ => self.respond_plain(now, server, 405, &allow_line()),
         }
@@ -344,7 +368,8 @@ impl Endpoint {
     /// Allow, Accept and the rest of an answer to OPTIONS (RFC 3261 §11.2).
     pub(crate) fn capability_lines(&self) -> Vec<u8> {
         let mut lines = allow_line();
-        lines.extend_from_slice(b"Accept: application/sdp\r\nAccept-Encoding: identity\r\nSupported: \r\n");
+        lines.extend_from_slice(b"Accept: application/sdp\r\nAccept-Encoding: identity\r\n");
+        lines.extend_from_slice(checks::SUPPORTED_LINE);
         lines.extend_from_slice(&self.server_line);
         lines
     }

@@ -9,11 +9,12 @@ use bytes::Bytes;
 
 use super::{Accepted, LegState, LegTimer};
 use crate::dialog::{Dialog, LocalSequence, RemoteSequence, RouteSet, head_as_callee};
+use crate::endpoint::checks::SUPPORTED_LINE;
 use crate::endpoint::compose::{ResponseParts, check_body, check_headers, check_phrase};
 use crate::endpoint::servers::NewServer;
 use crate::endpoint::{
     Body, Destination, EndKind, Ended, Endpoint, EndpointError, Event, Header, LegEvent, LegId, Party, Path,
-    face,
+    Replaced, face,
 };
 use crate::message::{HeaderName, Message};
 
@@ -21,11 +22,18 @@ use crate::message::{HeaderName, Message};
 const REPEAT_PROGRESS: Duration = Duration::from_secs(60);
 
 /// Methods that we understand, as Allow lists them.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, MESSAGE";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, MESSAGE, REFER, NOTIFY";
 
 impl Endpoint {
     /// A checked INVITE without a To tag: a new leg.
-    pub(crate) fn open_incoming(&mut self, now: Instant, path: &Path, request: Message, key: u128) {
+    pub(crate) fn open_incoming(
+        &mut self,
+        now: Instant,
+        path: &Path,
+        request: Message,
+        key: u128,
+        replaces: Option<Replaced>,
+    ) {
         let record_route = request.values(HeaderName::RecordRoute);
         let Ok(routes) = RouteSet::from_record_route(record_route, false, self.config.limits.routes_max)
         else {
@@ -88,6 +96,7 @@ impl Endpoint {
             leg: id,
             request,
             path: *path,
+            replaces,
         });
     }
 
@@ -281,6 +290,7 @@ impl Endpoint {
             lines.extend_from_slice(b"Allow: ");
             lines.extend_from_slice(ALLOW.as_bytes());
             lines.extend_from_slice(b"\r\n");
+            lines.extend_from_slice(SUPPORTED_LINE);
         }
         lines.extend_from_slice(&self.server_line);
         lines

@@ -5,10 +5,13 @@
 //! - [`in_dialog`]: requests within a dialog, both ways (INFO, MESSAGE, OPTIONS).
 //! - [`reoffer`]: our re-INVITE and UPDATE.
 //! - [`offered`]: the peer's re-INVITE and UPDATE.
+//! - [`refer`]: our REFER and what the peer tells of it.
+//! - [`referred`]: the peer's REFER and what we tell of it.
+//! - [`replaces`]: which call an INVITE with Replaces means.
 //! - [`closing`]: hang-up in every state, BYE both ways, the end of a leg.
 //! - [`register`], [`subscribe`] and [`notified`]: what needs no leg, kept alive by the rules of [`renewal`].
 //!
-//! REFER, Replaces, PRACK and session timers get files of their own beside these.
+//! PRACK and session timers get files of their own beside these.
 //!
 //! The usages drive transactions and dialogs through the endpoint's tables; they know no sockets and no wire syntax
 //! beyond what [`compose`](crate::endpoint) offers. Entry type: [`Leg`].
@@ -21,9 +24,12 @@ mod login;
 mod notified;
 pub(crate) mod offered;
 pub(crate) mod outgoing;
+pub(crate) mod refer;
+pub(crate) mod referred;
 pub(crate) mod register;
 mod renewal;
 pub(crate) mod reoffer;
+mod replaces;
 pub(crate) mod subscribe;
 
 use std::time::{Duration, Instant};
@@ -38,6 +44,8 @@ use in_dialog::PendingRequest;
 use login::Login;
 use offered::PeerOffer;
 use outgoing::Outgoing;
+use refer::SentRefer;
+use referred::Referred;
 use reoffer::Reoffer;
 
 /// The timers of a leg.
@@ -59,6 +67,8 @@ pub(crate) enum LegTimer {
     ReofferRetry,
     /// The host owes a decision about the peer's offer.
     OfferDeadline,
+    /// The same about the peer's REFER.
+    ReferDeadline,
 }
 
 /// Where a leg is.
@@ -130,6 +140,10 @@ pub(crate) struct Leg {
     pub(crate) reoffer: Option<Box<Reoffer>>,
     /// The peer's, while the host thinks.
     pub(crate) peer_offer: Option<Box<PeerOffer>>,
+    /// Our REFERs of which the peer may tell.
+    pub(crate) sent_refers: Vec<SentRefer>,
+    /// The peer's REFERs.
+    pub(crate) referred: Option<Box<Referred>>,
     /// Answers to requests for credentials; kept for requests in the dialog.
     pub(crate) credentials: Option<Box<Login>>,
     /// A 2xx of ours without ACK.
@@ -149,7 +163,7 @@ pub(crate) struct Leg {
     pub(crate) timers: Running<LegTimer, TIMERS_MAX>,
 }
 
-/// Timers of one leg that may run at once: two for a 2xx without ACK, two for our reoffer, one for a decision, one spare.
+/// Timers of one leg that may run at once: two for a 2xx without ACK, two for our reoffer, two for decisions.
 const TIMERS_MAX: usize = 6;
 
 impl Leg {
@@ -169,6 +183,8 @@ impl Leg {
             decide_offers: false,
             reoffer: None,
             peer_offer: None,
+            sent_refers: Vec::new(),
+            referred: None,
             credentials: None,
             bye_tries: 0,
             accepted: None,
@@ -269,6 +285,7 @@ impl Endpoint {
             LegTimer::ReofferDeadline => self.reoffer_deadline(now, id),
             LegTimer::ReofferRetry => self.reoffer_due(now, id),
             LegTimer::OfferDeadline => self.offer_undecided(now, id),
+            LegTimer::ReferDeadline => self.refer_undecided(now, id),
         }
     }
 

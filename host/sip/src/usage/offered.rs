@@ -253,7 +253,8 @@ impl Endpoint {
     }
 
     /// The call is over while the host still thinks (RFC 3261 §15.1.2: 487).
-    pub(crate) fn refuse_pending_offer(&mut self, now: Instant, id: LegId) {
+    pub(crate) fn refuse_pending(&mut self, now: Instant, id: LegId) {
+        self.refuse_pending_refer(now, id);
         if let Some(pending) = self.take_offer(id) {
             let lines = self.server_lines();
             self.respond_plain(now, pending.server, 487, &lines);

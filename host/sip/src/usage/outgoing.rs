@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::incoming::{ALLOW, is_sdp};
 use super::{Awaiting, LegState, LegTimer};
 use crate::dialog::{Dialog, LocalSequence, RemoteSequence, RouteSet, head_as_caller};
+use crate::endpoint::checks::SUPPORTED_LINE;
 use crate::endpoint::clients::{AckSent, ClientUser, NewClient};
 use crate::endpoint::compose::{self, RequestParts, check_body, check_headers};
 use crate::endpoint::{
@@ -172,6 +173,7 @@ impl Endpoint {
         lines.extend_from_slice(b"\r\nAllow: ");
         lines.extend_from_slice(ALLOW.as_bytes());
         lines.extend_from_slice(b"\r\n");
+        lines.extend_from_slice(SUPPORTED_LINE);
         lines.extend_from_slice(&self.agent_line);
         let Some(leg) = self.leg_mut(id) else { return };
         let (Some(outgoing), login) = (leg.outgoing.as_mut(), leg.credentials.as_mut()) else {
