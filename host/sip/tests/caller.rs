@@ -323,9 +323,9 @@ fn requests_of_the_host_get_exactly_one_outcome_each() {
     peer.reply(&sent[0], "200 OK", "", &[], "");
     peer.reply(&sent[0], "200 OK", "", &[], "");
     let (late, _) = peer.act(|endpoint, now| endpoint.request(now, leg, info()).unwrap());
-    assert_eq!(peer.wait_ms(32_000).len(), 10, "timer E: 0.5, 1, 2, 4, 4, … s");
+    assert_eq!(peer.wait_ms(31_900).len(), 10, "timer E: 0.5, 1, 2, 4, 4, … s");
     let (cut, _) = peer.act(|endpoint, now| endpoint.request(now, leg, info()).unwrap());
-    peer.act(|endpoint, now| endpoint.hangup(now, leg, None).unwrap());
+    assert_eq!(methods(&peer.wait_ms(100)), ["BYE"], "a silent peer is gone");
     let outcomes: Vec<_> = peer.leg_events().into_iter().collect();
     let [
         LegEvent::Response {
@@ -340,12 +340,14 @@ fn requests_of_the_host_get_exactly_one_outcome_each() {
             request: c,
             result: Err(RequestFailure::LegEnded),
         },
-        LegEvent::Ended(_),
+        LegEvent::Ended(ended),
     ] = &outcomes[..]
     else {
         panic!("{outcomes:?}");
     };
     assert_eq!((*a, *b, *c), (ok, late, cut));
+    assert_eq!(ended.why, EndKind::DialogGone);
+    assert_eq!(ended.status.as_ref().map(|status| status.0), Some(408));
     peer.assert_quiescent();
 }
 

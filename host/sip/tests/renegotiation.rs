@@ -12,7 +12,9 @@ mod net;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use callbox_sip::endpoint::{Body, EndKind, Event, LegEvent, LegId, ReofferRequest, Reoffered, RequestId};
+use callbox_sip::endpoint::{
+    Body, EndKind, Event, LegEvent, LegId, PeerRequestId, ReofferRequest, Reoffered, RequestId,
+};
 use net::{Happened, Net, Repeat, Wire, invite_to, sdp};
 
 const CALLS: usize = 60;
@@ -21,6 +23,7 @@ const CALLS: usize = 60;
 enum Do {
     Reoffer,
     DelayedAnswer,
+    Decide(PeerRequestId),
     HangUp,
 }
 
@@ -36,6 +39,9 @@ struct Play {
     heard: BTreeSet<String>,
     accepted: usize,
     glare: usize,
+    /// Share of legs whose host decides about offers itself.
+    decide_percent: u64,
+    decided: usize,
 }
 
 fn body(text: &str) -> Option<Body> {
@@ -60,6 +66,19 @@ impl Play {
                 endpoint.hangup(now, leg, None).unwrap();
                 now
             }),
+            Do::Decide(offer) => {
+                let accept = net.dice.chance(70);
+                let (result, events) = net.act(node, |endpoint, now| {
+                    if accept {
+                        endpoint.accept_offer(now, leg, offer, &[], sdp())
+                    } else {
+                        endpoint.reject_offer(now, leg, offer, 488, None, &[])
+                    }
+                });
+                // Too late when the peer cancelled it.
+                self.decided += usize::from(result.is_ok());
+                (net.now, events)
+            }
             Do::DelayedAnswer => net.act(node, |endpoint, now| {
                 // Too late when the leg ended or the default came first.
                 let _ = endpoint.answer(now, leg, &[], sdp());
@@ -91,6 +110,9 @@ impl Play {
 
     fn begin(&mut self, net: &mut Net, node: usize, leg: LegId) {
         let at = net.elapsed();
+        if net.dice.chance(self.decide_percent) {
+            net.nodes[node].endpoint.decide_offers(leg, true).unwrap();
+        }
         // Both sides at once, so that offers cross.
         for round in 0..4 {
             let jitter = net.dice.below(40);
@@ -124,10 +146,12 @@ impl Play {
                     LegEvent::ReofferTimedOut { request } => {
                         assert!(self.open.contains_key(&(node, request)));
                     }
-                    LegEvent::Offer {
-                        request,
-                        decide: None,
-                    } => {
+                    LegEvent::OfferWithdrawn { .. } => {}
+                    LegEvent::Offer { request, decide } => {
+                        if let Some(offer) = decide {
+                            let later = at + Duration::from_millis(net.dice.below(3_000));
+                            self.plan(later, node, leg, Do::Decide(offer));
+                        }
                         let text = String::from_utf8_lossy(request.body()).into_owned();
                         if let Some(name) = text.split("s=offer-").nth(1) {
                             self.heard.insert(format!("offer-{}", name.trim_end()));
@@ -152,7 +176,7 @@ impl Play {
                             }
                             Reoffered::Rejected(response) => {
                                 let code = response.code().unwrap();
-                                assert!(matches!(code, 408 | 481 | 487 | 491 | 500), "{code}");
+                                assert!(matches!(code, 408 | 488 | 481 | 487 | 491 | 500), "{code}");
                                 self.glare += usize::from(code == 491);
                             }
                             Reoffered::Failed(_) => {}
@@ -171,13 +195,16 @@ impl Play {
     }
 }
 
-fn whole_run(seed: u64, wire: Wire) -> (Net, Play) {
+fn whole_run(seed: u64, wire: Wire, decide_percent: u64) -> (Net, Play) {
     let _repeat = Repeat {
         seed,
         test: "--test renegotiation",
     };
     let mut net = Net::new(2, seed, wire);
-    let mut play = Play::default();
+    let mut play = Play {
+        decide_percent,
+        ..Play::default()
+    };
     for call in 0..CALLS {
         let target = net.nodes[1].addr;
         let request = invite_to(target, sdp(), Duration::from_secs(60));
@@ -211,7 +238,7 @@ fn whole_run(seed: u64, wire: Wire) -> (Net, Play) {
 
 #[test]
 fn over_a_perfect_wire_offers_that_cross_are_all_accepted_in_the_end() {
-    let (net, play) = whole_run(net::seed(1), Wire::PERFECT);
+    let (net, play) = whole_run(net::seed(1), Wire::PERFECT, 0);
     let refused = net.count_sent(0, "SIP/2.0 491") + net.count_sent(1, "SIP/2.0 491");
     assert!(refused > CALLS, "they did cross: {refused}");
     assert!(play.accepted > CALLS * 2, "{}", play.accepted);
@@ -235,7 +262,8 @@ fn over_a_bad_wire_each_reoffer_has_one_outcome_and_nothing_is_left() {
         delay_ms: (1, 400),
     };
     for n in 0..12 {
-        let (_, play) = whole_run(net::seed(40) + n, wire);
+        let (_, play) = whole_run(net::seed(40) + n, wire, 40);
+        assert!(play.decided > 10, "{}", play.decided);
         assert!(play.accepted > CALLS, "{}", play.accepted);
     }
 }

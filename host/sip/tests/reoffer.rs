@@ -385,7 +385,11 @@ fn the_cancel_waits_for_a_provisional_response() {
 
 #[test]
 fn a_peer_that_lost_the_dialog_loses_the_call() {
-    for (status, code) in [("481 Gone", Some(481)), ("408 Timeout", Some(408)), ("", None)] {
+    for (status, code) in [
+        ("481 Gone", Some(481)),
+        ("408 Timeout", Some(408)),
+        ("", Some(408)),
+    ] {
         let mut peer = Peer::new();
         let leg = called(&mut peer);
         let wanted = ReofferRequest {

@@ -11,7 +11,7 @@ use crate::endpoint::{EndKind, Ended, Endpoint, EndpointError, LegEvent, LegId, 
 use crate::message::{HeaderName, Message, Method, is_field_value, is_token};
 
 /// Why we say BYE to a peer that no longer knows us: proxies between us may.
-pub(crate) const BYE_AFTER_481: &[u8] = b"Reason: SIP;cause=481;text=\"dialog gone\"\r\n";
+const BYE_AFTER_481: &[u8] = b"Reason: SIP;cause=481;text=\"dialog gone\"\r\n";
 
 impl Endpoint {
     /// Ends a leg in any state: final response 480, CANCEL (or ACK and BYE when a 2xx crosses it), BYE. Does nothing on
@@ -103,6 +103,23 @@ impl Endpoint {
             leg.local_sdp = None;
         }
         self.live_legs = self.live_legs.saturating_sub(1);
+    }
+
+    /// RFC 3261 §12.2.1.2: a peer that says 481 (to an INVITE also 408), or nothing at all, has lost the dialog, and so have
+    /// we. BYE tells the proxies between us.
+    pub(crate) fn dialog_lost(&mut self, now: Instant, id: LegId, by: Party, status: (u16, String)) {
+        if self.leg(id).is_none_or(|leg| leg.ended) {
+            return;
+        }
+        let ended = Ended {
+            by,
+            status: Some(status),
+            reason: None,
+            why: EndKind::DialogGone,
+            response: None,
+        };
+        self.end_leg(id, ended);
+        self.send_bye(now, id, BYE_AFTER_481);
     }
 
     /// Sends BYE; the leg stays until its response, for a peer may want credentials.

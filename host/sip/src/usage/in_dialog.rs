@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use super::incoming::ALLOW;
 use super::offered::PeerOffer;
-use super::{Awaiting, LegState, closing::BYE_AFTER_481};
+use super::{Awaiting, LegState};
 use crate::endpoint::clients::{ClientUser, NewClient};
 use crate::endpoint::compose::{check_body, check_headers};
 use crate::endpoint::servers::NewServer;
 use crate::endpoint::{
-    Body, EndKind, Ended, Endpoint, EndpointError, Header, InDialogRequest, LegEvent, LegId, Party, Path,
-    PeerRequestId, RequestFailure, RequestId, TransportFailure, checks,
+    Body, Endpoint, EndpointError, Header, InDialogRequest, LegEvent, LegId, Party, Path, PeerRequestId,
+    RequestFailure, RequestId, TransportFailure, checks,
 };
 use crate::message::{HeaderName, Message, Method, reason_phrase};
 
@@ -229,26 +229,14 @@ impl Endpoint {
             },
         );
         if code == 481 {
-            // RFC 3261 §12.2.1.2: the peer has lost the dialog, and so have we.
-            let status = Some((code, phrase));
-            self.end_leg(
-                id,
-                Ended {
-                    by: Party::Remote,
-                    status,
-                    reason: None,
-                    why: EndKind::DialogGone,
-                    response: None,
-                },
-            );
-            self.send_bye(now, id, BYE_AFTER_481);
+            self.dialog_lost(now, id, Party::Remote, (code, phrase));
         }
     }
 
-    /// A request of the host got no response.
+    /// A request of the host got no response. Silence for 64·T1 means that the peer is gone.
     pub(crate) fn request_failed(
         &mut self,
-        _now: Instant,
+        now: Instant,
         id: LegId,
         request: RequestId,
         why: Option<TransportFailure>,
@@ -267,6 +255,9 @@ impl Endpoint {
                 result: Err(failure),
             },
         );
+        if why.is_none() {
+            self.dialog_lost(now, id, Party::Local, Self::status_of(408));
+        }
     }
 
     /// A new request within a dialog of ours.

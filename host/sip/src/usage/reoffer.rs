@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::closing::BYE_AFTER_481;
 use super::in_dialog::allow_line;
 use super::{Awaiting, LegState, LegTimer};
 use crate::endpoint::clients::ClientUser;
 use crate::endpoint::compose::{check_body, check_headers};
 use crate::endpoint::{
-    EndKind, Ended, Endpoint, EndpointError, LegEvent, LegId, Party, ReofferRequest, Reoffered,
-    RequestFailure, RequestId, TimerKey, TransportFailure,
+    Endpoint, EndpointError, LegEvent, LegId, Party, ReofferRequest, Reoffered, RequestFailure, RequestId,
+    TimerKey, TransportFailure,
 };
 use crate::message::{Message, Method};
 
@@ -278,7 +277,7 @@ impl Endpoint {
             .unwrap_or_default();
         self.reoffer_over(id, Reoffered::Rejected(response));
         if matches!(code, 408 | 481) {
-            self.reoffer_lost(now, id, Some((code, phrase)));
+            self.dialog_lost(now, id, Party::Remote, (code, phrase));
         }
     }
 
@@ -296,29 +295,8 @@ impl Endpoint {
         let failure = why.map_or(RequestFailure::Timeout, RequestFailure::Transport);
         self.reoffer_over(id, Reoffered::Failed(failure));
         if why.is_none() {
-            self.reoffer_lost(now, id, None);
+            self.dialog_lost(now, id, Party::Local, Self::status_of(408));
         }
-    }
-
-    /// RFC 3261 §12.2.1.2: a peer that says 481 or 408, or nothing, has lost the dialog.
-    fn reoffer_lost(&mut self, now: Instant, id: LegId, status: Option<(u16, String)>) {
-        if self.leg(id).is_none_or(|leg| leg.ended) {
-            return;
-        }
-        let by = if status.is_some() {
-            Party::Remote
-        } else {
-            Party::Local
-        };
-        let ended = Ended {
-            by,
-            status,
-            reason: None,
-            why: EndKind::DialogGone,
-            response: None,
-        };
-        self.end_leg(id, ended);
-        self.send_bye(now, id, BYE_AFTER_481);
     }
 
     /// The time-out is over; or the peer is silent after our CANCEL or BYE.
