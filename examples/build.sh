@@ -123,7 +123,7 @@ fi
 cargo "$@" || fail "cargo failed; run $0 --verbose to see more"
 
 # One name for a flow everywhere: that of its folder. (A library's file has underscores.)
-for manifest in ./*/Cargo.toml hostile/*/Cargo.toml; do
+for manifest in ./*/Cargo.toml seed/*/Cargo.toml hostile/*/Cargo.toml; do
     name=$(basename "$(dirname "$manifest")")
     built=$CARGO_TARGET_DIR/$target/release/$(echo "$name" | tr - _).wasm
     [ -f "$built" ] || fail "$manifest gave no $built"

@@ -5,7 +5,8 @@
 //! other; [`IncomingCalls`] decides what answers a call. `wit/leg-semantics.md` is the specification of every method.
 //!
 //! Invariants: no string of a flow reaches the wire unparsed (`text`); every queue of a session is bounded
-//! (`config::limits`); every wait on a leg ends with the leg; dropping a leg ends it on the wire.
+//! (`config::limits`); every wait on a leg ends with the leg; dropping a leg, a registration or a
+//! subscription ends it on the wire.
 
 mod apply;
 mod command;
@@ -23,7 +24,9 @@ mod lua_pattern;
 mod options;
 mod outbound;
 mod policy;
+mod registration;
 mod session;
+mod subscription;
 mod text;
 mod unsupported;
 mod wait;
@@ -41,6 +44,8 @@ pub use options::{
     BridgeOptions, DigitPattern, GatherOptions, Login, MakeCallOptions, ReofferOptions, TransferOptions,
 };
 pub use policy::{DialGrant, DialPolicy, DialRequest};
+pub use registration::{Binding, RegisterOptions, Registration};
 pub use session::{Session, SessionContext, Turns};
+pub use subscription::{Notification, SubscribeOptions, Subscription, SubscriptionState};
 pub use text::{Body, DialTarget, Header, ReceivedHeader};
 pub use unsupported::TransferResult;

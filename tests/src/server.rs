@@ -25,6 +25,7 @@ pub struct Setup {
     listen: Vec<String>,
     limits: String,
     tenants: Vec<(String, String)>,
+    dial: Vec<(String, Vec<String>)>,
     routes: String,
     cache: Option<PathBuf>,
     cores: Option<String>,
@@ -47,6 +48,7 @@ impl Setup {
             listen,
             limits: String::new(),
             tenants: Vec::new(),
+            dial: Vec::new(),
             routes: String::new(),
             cache: None,
             cores: None,
@@ -57,6 +59,18 @@ impl Setup {
     /// Listens there too.
     pub fn listen(mut self, listener: &str) -> Self {
         self.listen.push(listener.to_owned());
+        self
+    }
+
+    /// Where it will listen.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.address, 5060)
+    }
+
+    /// Lets the flows of a tenant call there; they may call nowhere without it.
+    pub fn dial(mut self, tenant: &str, rules: &[&str]) -> Self {
+        let rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
+        self.dial.push((tenant.to_owned(), rules));
         self
     }
 
@@ -129,7 +143,13 @@ impl Setup {
             writeln!(text, "{group}\n{}", keys.join("\n")).unwrap();
         }
         for (name, flows) in &self.tenants {
-            writeln!(text, "[[tenant]]\nname = {name:?}\n{flows}").unwrap();
+            let dial: Vec<&String> = self
+                .dial
+                .iter()
+                .filter(|(tenant, _)| tenant == name)
+                .flat_map(|(_, rules)| rules)
+                .collect();
+            writeln!(text, "[[tenant]]\nname = {name:?}\ndial = {dial:?}\n{flows}").unwrap();
         }
         text + &self.routes
     }

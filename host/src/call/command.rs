@@ -1,9 +1,40 @@
-//! What a leg asks of its shard: the messages from the flow's side to the SIP side.
+//! What a leg asks of its shard: the messages from the flow's side to the SIP side; and who may stand in its queue.
 //!
 //! Each leg has a small bounded outbox; the shard empties it when it is woken. Nothing comes back but events: a flow
 //! never waits for the SIP side to take a command.
 
+use std::sync::Arc;
+
 use callbox_sip::endpoint::{Body, Header, InDialogRequest, InviteRequest, LegId, Reason};
+
+use super::leg::LegShared;
+use super::registration::RegistrationShared;
+use super::subscription::SubscriptionShared;
+
+/// An object with commands for its shard.
+pub(super) enum Scheduled {
+    Leg(Arc<LegShared>),
+    Registration(Arc<RegistrationShared>),
+    Subscription(Arc<SubscriptionShared>),
+}
+
+impl From<Arc<LegShared>> for Scheduled {
+    fn from(leg: Arc<LegShared>) -> Self {
+        Self::Leg(leg)
+    }
+}
+
+impl From<Arc<RegistrationShared>> for Scheduled {
+    fn from(registration: Arc<RegistrationShared>) -> Self {
+        Self::Registration(registration)
+    }
+}
+
+impl From<Arc<SubscriptionShared>> for Scheduled {
+    fn from(subscription: Arc<SubscriptionShared>) -> Self {
+        Self::Subscription(subscription)
+    }
+}
 
 pub(super) enum Command {
     Invite {

@@ -11,12 +11,13 @@ use super::dtmf::Dtmf;
 use super::error::{CallError, HangupInfo, Status};
 use super::info::InfoRequest;
 use super::leg::AnswerInfo;
+use super::subscription::Notification;
 use super::text::Body;
 
 /// Something that happened to a session.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// The leg it is about; 0 is the session itself.
+    /// The leg, registration or subscription it is about; 0 is the session itself.
     pub source: u32,
     /// What happened.
     pub kind: EventKind,
@@ -50,6 +51,10 @@ pub enum EventKind {
     Held,
     /// The peer took the leg off hold.
     Resumed,
+    /// A NOTIFY of a subscription.
+    Notify(Box<Notification>),
+    /// A registration is no longer in force; the host may still get it back.
+    RegistrationLost(CallError),
     /// A timer of the flow.
     Timer(u32),
     /// Posted to the session from outside.

@@ -2,22 +2,27 @@
 //!
 //! It turns commands of legs into calls of the endpoint and events of the endpoint into changes of legs, and decides
 //! nothing. Invariants: a leg stands in the ready list at most once, so the list is bounded by the number of legs; a
-//! leg is in the map from its INVITE until the endpoint's `Ended`.
+//! leg is in the map from its INVITE until the endpoint's `Ended`. Registrations and subscriptions stand in both likewise,
+//! until their last event.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use callbox_sip::endpoint::{Endpoint, EndpointError, Event, LegEvent, LegId};
+use callbox_sip::endpoint::{
+    Endpoint, EndpointError, Event, LegEvent, LegId, RegistrationId, SubscriptionId,
+};
 
-use super::command::Command;
+use super::command::{Command, Scheduled};
 use super::incoming::{IncomingCall, IncomingCalls};
 use super::leg::{LegShared, Pending};
+use super::registration::RegistrationShared;
+use super::subscription::SubscriptionShared;
 use crate::wire::{ShardCore, ShardWaker};
 
 /// The way from flows to one shard.
 pub struct ShardQueue {
-    ready: Mutex<Vec<Arc<LegShared>>>,
+    ready: Mutex<Vec<Scheduled>>,
     waker: ShardWaker,
 }
 
@@ -31,10 +36,10 @@ impl ShardQueue {
         })
     }
 
-    pub(super) fn schedule(&self, leg: Arc<LegShared>) {
+    pub(super) fn schedule(&self, object: impl Into<Scheduled>) {
         let first = {
             let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-            ready.push(leg);
+            ready.push(object.into());
             ready.len() == 1
         };
         if first {
@@ -42,7 +47,7 @@ impl ShardQueue {
         }
     }
 
-    fn take_into(&self, batch: &mut Vec<Arc<LegShared>>) {
+    fn take_into(&self, batch: &mut Vec<Scheduled>) {
         std::mem::swap(
             batch,
             &mut self.ready.lock().unwrap_or_else(PoisonError::into_inner),
@@ -61,7 +66,9 @@ pub struct Exchange {
     queue: Arc<ShardQueue>,
     incoming: Arc<dyn IncomingCalls>,
     legs: HashMap<LegId, Entry>,
-    batch: Vec<Arc<LegShared>>,
+    registrations: HashMap<RegistrationId, Arc<RegistrationShared>>,
+    subscriptions: HashMap<SubscriptionId, Arc<SubscriptionShared>>,
+    batch: Vec<Scheduled>,
 }
 
 impl Exchange {
@@ -72,6 +79,8 @@ impl Exchange {
             queue,
             incoming,
             legs: HashMap::new(),
+            registrations: HashMap::new(),
+            subscriptions: HashMap::new(),
             batch: Vec::new(),
         }
     }
@@ -168,8 +177,20 @@ impl ShardCore for Exchange {
     fn woken(&mut self, now: Instant, endpoint: &mut Endpoint) {
         let mut batch = std::mem::take(&mut self.batch);
         self.queue.take_into(&mut batch);
-        for leg in batch.drain(..) {
-            self.run_commands(now, endpoint, &leg);
+        for object in batch.drain(..) {
+            match object {
+                Scheduled::Leg(leg) => self.run_commands(now, endpoint, &leg),
+                Scheduled::Registration(registration) => {
+                    if let Some(id) = registration.run(now, endpoint) {
+                        self.registrations.insert(id, registration);
+                    }
+                }
+                Scheduled::Subscription(subscription) => {
+                    if let Some(id) = subscription.run(now, endpoint) {
+                        self.subscriptions.insert(id, subscription);
+                    }
+                }
+            }
         }
         self.batch = batch;
     }
@@ -200,8 +221,27 @@ impl ShardCore for Exchange {
                     self.legs.remove(&id);
                 }
             }
-            // Nothing here registers or subscribes yet, so neither can come.
-            Event::Registration { .. } | Event::Subscription { .. } => {}
+            Event::Registration {
+                registration: id,
+                event,
+            } => {
+                let over = event.is_last();
+                if let Some(registration) = self.registrations.get(&id) {
+                    registration.apply(event);
+                }
+                if over {
+                    self.registrations.remove(&id);
+                }
+            }
+            Event::Subscription {
+                subscription: id,
+                event,
+            } => {
+                let over = self.subscriptions.get(&id).is_some_and(|one| one.apply(event));
+                if over {
+                    self.subscriptions.remove(&id);
+                }
+            }
         }
     }
 }

@@ -85,9 +85,6 @@ impl Leg {
         }
         let target = DialTarget::parse(dest)?;
         text::check_headers(&options.headers, &self.shared.session.context.limits)?;
-        if options.registration.is_some() {
-            return Err(CallError::unsupported("make-call-options.registration"));
-        }
         if options.follow_redirects {
             return Err(CallError::unsupported("make-call-options.follow-redirects"));
         }
@@ -111,7 +108,25 @@ impl Leg {
             caller_name,
             trunk: options.trunk.as_deref(),
         };
-        let grant = session.context.policy.grant(&request)?;
+        let mut grant = session.context.policy.grant(&request)?;
+        let mut credentials: Vec<_> = options
+            .credentials
+            .iter()
+            .map(facts::to_sip_credentials)
+            .collect();
+        let mut from_host = None;
+        if let Some(id) = options.registration {
+            let registration = session.registration(id).ok_or_else(|| {
+                CallError::UnknownDestination(format!("no registration {id} in this session"))
+            })?;
+            let identity = &registration.identity;
+            credentials.extend(identity.login.iter().map(facts::to_sip_credentials));
+            // A caller id that the flow set, and the policy granted, goes before.
+            if options.caller_id.is_none() {
+                grant.from_user.clone_from(&identity.user);
+                from_host = Some(identity.host.as_str().into());
+            }
+        }
         let mut inner = self.shared.lock();
         if inner.phase != Phase::Idle {
             return Err(inner.wrong_state("make-call"));
@@ -121,17 +136,13 @@ impl Leg {
             from: PartyAddress {
                 user: Some(grant.from_user.as_str().into()),
                 display: grant.from_name.map(Into::into),
-                host: None,
+                host: from_host,
             },
             to: None,
             next_hop: grant.next_hop,
             headers: options.headers.iter().map(facts::to_sip_header).collect(),
             body: options.offer.as_ref().map(facts::to_sip_body),
-            credentials: options
-                .credentials
-                .iter()
-                .map(facts::to_sip_credentials)
-                .collect(),
+            credentials,
             contact_user: None,
             timeout: options.timeout,
         };

@@ -1,7 +1,7 @@
 //! A session: one run of a flow, its legs and its mailbox.
 //!
 //! It deliberately knows nothing of what runs the flow. Entry type: [`Session`]. Invariants: at most
-//! `legs_max` legs at a time; the mailbox holds at most `mailbox_events` events and loses the
+//! `legs_max` legs (and as many registrations and subscriptions as their limits say) at a time; the mailbox holds at most `mailbox_events` events and loses the
 //! oldest that may be lost; a wait ends at its time-out, at its event, or with the leg it is about.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,11 +13,14 @@ use tokio::time::Instant;
 
 use crate::config::limits::CallLimits;
 
+use super::command::Scheduled;
 use super::error::CallError;
 use super::events::{Event, EventKind, Mailbox};
 use super::exchange::ShardQueue;
 use super::leg::{Leg, LegShared};
 use super::policy::DialPolicy;
+use super::registration::RegistrationShared;
+use super::subscription::SubscriptionShared;
 use super::text::{Body, Header};
 
 /// What a session is told about itself and granted, fixed at its start.
@@ -84,10 +87,12 @@ pub(super) struct SessionInner {
     /// Id and deadline, unordered: there are few.
     timers: Vec<(u32, Instant)>,
     legs: Vec<(u32, Weak<LegShared>)>,
+    registrations: Vec<(u32, Weak<RegistrationShared>)>,
+    subscriptions: Vec<(u32, Weak<SubscriptionShared>)>,
     next_id: u32,
     /// A turn of [`Session::in_turns`] runs: legs with commands wait here for its end.
     turn: bool,
-    held: Vec<Arc<LegShared>>,
+    held: Vec<Scheduled>,
 }
 
 impl Session {
@@ -97,6 +102,8 @@ impl Session {
             mailbox: Mailbox::new(context.limits.mailbox_events),
             timers: Vec::new(),
             legs: Vec::new(),
+            registrations: Vec::new(),
+            subscriptions: Vec::new(),
             next_id: 1,
             turn: false,
             held: Vec::new(),
@@ -276,16 +283,16 @@ impl SessionShared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the shard that a leg has commands, at once or when the turn is over.
-    pub(super) fn schedule(&self, leg: Arc<LegShared>) {
+    /// Tells the shard that an object has commands, at once or when the turn is over.
+    pub(super) fn schedule(&self, object: impl Into<Scheduled>) {
         {
             let mut inner = self.lock();
             if inner.turn {
-                inner.held.push(leg);
+                inner.held.push(object.into());
                 return;
             }
         }
-        self.shard.schedule(leg);
+        self.shard.schedule(object);
     }
 
     fn end_turn(&self) {
@@ -294,8 +301,8 @@ impl SessionShared {
             inner.turn = false;
             std::mem::take(&mut inner.held)
         };
-        for leg in held {
-            self.shard.schedule(leg);
+        for object in held {
+            self.shard.schedule(object);
         }
     }
 
@@ -309,18 +316,59 @@ impl SessionShared {
         if inner.legs.len() >= self.context.limits.legs_max {
             return Err(CallError::limit("limits.call.legs_max"));
         }
-        let id = inner.next_id;
-        inner.next_id = inner.next_id.wrapping_add(1).max(1);
+        let id = inner.take_id();
         let leg = make(id);
         inner.legs.push((id, Arc::downgrade(&leg)));
         Ok(leg)
     }
 
+    /// As [`Self::enlist`], for a registration. One that is being removed still counts.
+    pub(super) fn enlist_registration(
+        &self,
+        make: impl FnOnce(u32) -> Arc<RegistrationShared>,
+    ) -> Result<Arc<RegistrationShared>, CallError> {
+        let mut inner = self.lock();
+        inner.registrations.retain(|(_, one)| one.strong_count() > 0);
+        if inner.registrations.len() >= self.context.limits.registrations_max {
+            return Err(CallError::limit("limits.call.registrations_max"));
+        }
+        let id = inner.take_id();
+        let registration = make(id);
+        inner.registrations.push((id, Arc::downgrade(&registration)));
+        Ok(registration)
+    }
+
+    /// As [`Self::enlist`], for a subscription. One that is being ended still counts.
+    pub(super) fn enlist_subscription(
+        &self,
+        make: impl FnOnce(u32) -> Arc<SubscriptionShared>,
+    ) -> Result<Arc<SubscriptionShared>, CallError> {
+        let mut inner = self.lock();
+        inner.subscriptions.retain(|(_, one)| one.strong_count() > 0);
+        if inner.subscriptions.len() >= self.context.limits.subscriptions_max {
+            return Err(CallError::limit("limits.call.subscriptions_max"));
+        }
+        let id = inner.take_id();
+        let subscription = make(id);
+        inner.subscriptions.push((id, Arc::downgrade(&subscription)));
+        Ok(subscription)
+    }
+
+    /// A registration that is not over.
+    pub(super) fn registration(&self, id: u32) -> Option<Arc<RegistrationShared>> {
+        let found = self
+            .lock()
+            .registrations
+            .iter()
+            .find(|(of, _)| *of == id)
+            .and_then(|(_, registration)| registration.upgrade());
+        found.filter(|registration| !registration.is_over())
+    }
+
     /// The leg that a session begins with, for which there is always room.
     pub(super) fn enlist_first(&self, make: impl FnOnce(u32) -> Arc<LegShared>) -> Arc<LegShared> {
         let mut inner = self.lock();
-        let id = inner.next_id;
-        inner.next_id += 1;
+        let id = inner.take_id();
         let leg = make(id);
         inner.legs.push((id, Arc::downgrade(&leg)));
         leg
@@ -359,6 +407,17 @@ impl SessionShared {
                 leg.taken_from_mailbox(ticket);
             }
         }
+        if matches!(event.kind, EventKind::Notify(_)) {
+            let subscription = self
+                .lock()
+                .subscriptions
+                .iter()
+                .find(|(id, _)| *id == event.source)
+                .and_then(|(_, subscription)| subscription.upgrade());
+            if let Some(subscription) = subscription {
+                subscription.taken_from_mailbox(ticket);
+            }
+        }
         event
     }
 
@@ -375,6 +434,13 @@ impl SessionShared {
 }
 
 impl SessionInner {
+    /// One series of numbers for all that a session owns.
+    fn take_id(&mut self) -> u32 {
+        let id = self.next_id;
+        self.next_id = self.next_id.wrapping_add(1).max(1);
+        id
+    }
+
     fn expire_timers(&mut self, now: Instant) {
         let mut expired: VecDeque<(u32, Instant)> = VecDeque::new();
         self.timers.retain(|&timer| {

@@ -276,6 +276,17 @@ pub(crate) fn reason_text(text: &str) -> Result<&str, CallError> {
     Ok(text)
 }
 
+/// Checks a short text of a flow, such as the name of an event package; its grammar is the stack's matter.
+pub(crate) fn short(text: &str, what: &str) -> Result<(), CallError> {
+    if text.len() > SHORT_TEXT_MAX {
+        return Err(CallError::invalid(format!(
+            "{what} has {} bytes, {SHORT_TEXT_MAX} at most",
+            text.len()
+        )));
+    }
+    one_line(text, || what.to_owned())
+}
+
 /// Checks the number of headers that one operation adds.
 pub(crate) fn check_headers(headers: &[Header], limits: &CallLimits) -> Result<(), CallError> {
     if headers.len() > limits.headers_max {

@@ -214,6 +214,15 @@ limits! {
         legs_max: usize = 16, 1..=1_000, "legs",
             "Of one session; a conference of a flow's own making, with room.",
             "the flow gets denied(limit).";
+        registrations_max: usize = 8, 1..=1_000, "registrations",
+            "Of one session, those that are being removed included: one is the rule.",
+            "the flow gets denied(limit).";
+        subscriptions_max: usize = 16, 1..=1_000, "subscriptions",
+            "Of one session, those that are being ended included.",
+            "the flow gets denied(limit).";
+        notifications_max: usize = 32, 1..=1_024, "requests",
+            "Unread NOTIFYs of one subscription.",
+            "the oldest is forgotten; it has been answered 200.";
         mailbox_events: usize = 64, 4..=4_096, "events",
             "Unread events of one session.",
             "the oldest that may be lost is dropped; the flow gets overflow.";

@@ -5,6 +5,7 @@ use wasmtime::component::Resource;
 use super::bindings::call_flow::callbox::flow::events as wit;
 use super::bindings::call_flow::callbox::flow::types::{Body, Error, Status};
 use super::sipcall::{answer_info, dtmf, info_request};
+use super::subscription::notification;
 use super::types::{body, duration, error, hangup_info, milliseconds, status};
 use crate::call::{self, EventKind, Leg};
 use crate::plugin::flow_log::Level;
@@ -93,6 +94,8 @@ fn kind(kind: EventKind) -> wit::EventKind {
         EventKind::Message(content) => wit::EventKind::Message(body(&content)),
         EventKind::Held => wit::EventKind::Held,
         EventKind::Resumed => wit::EventKind::Resumed,
+        EventKind::Notify(content) => wit::EventKind::Notify(notification(*content)),
+        EventKind::RegistrationLost(why) => wit::EventKind::RegistrationLost(error(why)),
         EventKind::Timer(id) => wit::EventKind::Timer(id),
         EventKind::External(content) => wit::EventKind::External(body(&content)),
         EventKind::Shutdown(within) => wit::EventKind::Shutdown(milliseconds(within)),

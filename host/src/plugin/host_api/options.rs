@@ -47,7 +47,7 @@ impl<T> Choices<T> {
 
 impl CallState {
     /// A setter of a plain value.
-    async fn choose<T: Send + 'static>(
+    pub(super) async fn choose<T: Send + 'static>(
         &mut self,
         choices: &Resource<Choices<T>>,
         bytes: usize,
@@ -59,7 +59,7 @@ impl CallState {
     }
 
     /// A setter of a value that may not parse.
-    async fn choose_checked<T: Send + 'static, V>(
+    pub(super) async fn choose_checked<T: Send + 'static, V>(
         &mut self,
         choices: &Resource<Choices<T>>,
         bytes: usize,
@@ -72,7 +72,9 @@ impl CallState {
         Ok(())
     }
 
-    async fn new_choices<T: Default + Send + 'static>(&mut self) -> wasmtime::Result<Resource<Choices<T>>> {
+    pub(super) async fn new_choices<T: Default + Send + 'static>(
+        &mut self,
+    ) -> wasmtime::Result<Resource<Choices<T>>> {
         self.enter(0).await;
         Ok(self.table.push(Choices {
             value: T::default(),
@@ -80,13 +82,32 @@ impl CallState {
         })?)
     }
 
-    fn forget<T: Send + 'static>(&mut self, object: Resource<T>) -> wasmtime::Result<()> {
+    pub(super) fn forget<T: Send + 'static>(&mut self, object: Resource<T>) -> wasmtime::Result<()> {
         self.table.delete(object)?;
         Ok(())
     }
 
+    /// A setter that adds one text to a list; the list takes as many as a message takes headers.
+    pub(super) async fn add_text<T: Send + 'static>(
+        &mut self,
+        choices: &Resource<Choices<T>>,
+        text: String,
+        list: impl Fn(&mut T) -> &mut Vec<String> + Send,
+    ) -> wasmtime::Result<()> {
+        self.enter(text.len()).await;
+        let limit = self.session.context().limits.headers_max;
+        let choices = self.table.get_mut(choices)?;
+        let room = if list(&mut choices.value).len() >= limit {
+            Err(CallError::Denied(Denial::Limit("limits.call.headers_max")))
+        } else {
+            Ok(text)
+        };
+        choices.take(room, |options, text| list(options).push(text));
+        Ok(())
+    }
+
     /// A setter that adds one header.
-    async fn add_header<T: Send + 'static>(
+    pub(super) async fn add_header<T: Send + 'static>(
         &mut self,
         choices: &Resource<Choices<T>>,
         header: types::Header,

@@ -1,66 +1,72 @@
-//! `registration`: not in this version of the host. Options can be made, so that a flow built against the contract
-//! runs; `start` answers `unsupported`, so no registration ever exists.
+//! `registration`: translation to and from [`call::Registration`](crate::call::Registration).
 
 use wasmtime::component::Resource;
 
 use super::bindings::call_flow::callbox::flow::registration as wit;
 use super::bindings::call_flow::callbox::flow::types::{Error, Header};
-use super::types::unsupported;
-use crate::plugin::state::CallState;
+use super::options::Choices;
+use super::types::{duration, error};
+use crate::call::{Login, RegisterOptions, Registration};
+use crate::plugin::state::{CallState, waited};
 
-/// Options that nothing reads yet, so nothing is kept of them.
-pub struct RegisterOptions;
-/// Never made.
-pub enum Registration {}
+pub type RegisterChoices = Choices<RegisterOptions>;
 
 impl wit::Host for CallState {}
 
 impl wit::HostRegisterOptions for CallState {
-    async fn new(&mut self) -> wasmtime::Result<Resource<RegisterOptions>> {
-        self.enter(0).await;
-        Ok(self.table.push(RegisterOptions)?)
+    async fn new(&mut self) -> wasmtime::Result<Resource<RegisterChoices>> {
+        self.new_choices().await
     }
     async fn credentials(
         &mut self,
-        _this: Resource<RegisterOptions>,
+        this: Resource<RegisterChoices>,
         username: String,
         password: String,
-        _realm: Option<String>,
+        realm: Option<String>,
     ) -> wasmtime::Result<()> {
-        self.enter(username.len() + password.len()).await;
-        Ok(())
+        let bytes = username.len() + password.len() + realm.as_ref().map_or(0, String::len);
+        let login = Login {
+            username,
+            password,
+            realm,
+        };
+        self.choose(&this, bytes, |options| {
+            options.credentials = Some(login);
+            options.credential_name = None;
+        })
+        .await
     }
     async fn credential_name(
         &mut self,
-        _this: Resource<RegisterOptions>,
+        this: Resource<RegisterChoices>,
         name: String,
     ) -> wasmtime::Result<()> {
-        self.enter(name.len()).await;
-        Ok(())
+        self.choose(&this, name.len(), |options| {
+            options.credential_name = Some(name);
+            options.credentials = None;
+        })
+        .await
     }
-    async fn timeout(&mut self, _this: Resource<RegisterOptions>, _value: u32) -> wasmtime::Result<()> {
-        self.enter(0).await;
-        Ok(())
+    async fn timeout(&mut self, this: Resource<RegisterChoices>, value: u32) -> wasmtime::Result<()> {
+        self.choose(&this, 0, |options| options.timeout = duration(value))
+            .await
     }
-    async fn expires(&mut self, _this: Resource<RegisterOptions>, _seconds: u32) -> wasmtime::Result<()> {
-        self.enter(0).await;
-        Ok(())
+    async fn expires(&mut self, this: Resource<RegisterChoices>, seconds: u32) -> wasmtime::Result<()> {
+        self.choose(&this, 0, |options| options.expires = seconds).await
     }
-    async fn contact(&mut self, _this: Resource<RegisterOptions>, uri: String) -> wasmtime::Result<()> {
-        self.enter(uri.len()).await;
-        Ok(())
+    async fn contact(&mut self, this: Resource<RegisterChoices>, uri: String) -> wasmtime::Result<()> {
+        self.add_text(&this, uri, |options| &mut options.contacts).await
     }
-    async fn header(&mut self, _this: Resource<RegisterOptions>, value: Header) -> wasmtime::Result<()> {
-        self.enter(value.name.len() + value.value.len()).await;
-        Ok(())
+    async fn header(&mut self, this: Resource<RegisterChoices>, value: Header) -> wasmtime::Result<()> {
+        self.add_header(&this, value, |options| &mut options.headers)
+            .await
     }
-    async fn trunk(&mut self, _this: Resource<RegisterOptions>, name: String) -> wasmtime::Result<()> {
-        self.enter(name.len()).await;
-        Ok(())
+    async fn trunk(&mut self, this: Resource<RegisterChoices>, name: String) -> wasmtime::Result<()> {
+        self.choose(&this, name.len(), |options| options.trunk = Some(name))
+            .await
     }
-    async fn drop(&mut self, this: Resource<RegisterOptions>) -> wasmtime::Result<()> {
-        self.table.delete(this)?;
-        Ok(())
+    async fn drop(&mut self, this: Resource<RegisterChoices>) -> wasmtime::Result<()> {
+        self.forget(this)
     }
 }
 
@@ -68,28 +74,56 @@ impl wit::HostRegistration for CallState {
     async fn start(
         &mut self,
         registrar: String,
-        _options: Resource<RegisterOptions>,
+        options: Resource<RegisterChoices>,
     ) -> wasmtime::Result<Result<Resource<Registration>, Error>> {
         self.enter(registrar.len()).await;
-        Ok(Err(unsupported("registration.start")))
+        let Self {
+            table,
+            meter,
+            session,
+            ..
+        } = self;
+        let registered = match table.get(&options)?.checked() {
+            Ok(options) => waited(meter, session.register(&registrar, options)).await,
+            Err(mistake) => Err(mistake),
+        };
+        match registered {
+            Ok(registration) => Ok(Ok(table.push(registration)?)),
+            Err(why) => Ok(Err(error(why))),
+        }
     }
     async fn id(&mut self, this: Resource<Registration>) -> wasmtime::Result<u32> {
-        match *self.table.get(&this)? {}
+        self.enter(0).await;
+        Ok(self.table.get(&this)?.id())
     }
     async fn is_active(&mut self, this: Resource<Registration>) -> wasmtime::Result<bool> {
-        match *self.table.get(&this)? {}
+        self.enter(0).await;
+        Ok(self.table.get(&this)?.is_active())
     }
     async fn bindings(&mut self, this: Resource<Registration>) -> wasmtime::Result<Vec<wit::Binding>> {
-        match *self.table.get(&this)? {}
+        self.enter(0).await;
+        let bindings = self.table.get(&this)?.bindings().into_iter();
+        Ok(bindings
+            .map(|binding| wit::Binding {
+                contact: binding.contact,
+                expires: binding.expires,
+            })
+            .collect())
     }
     async fn unregister(
         &mut self,
         this: Resource<Registration>,
-        _timeout: u32,
+        timeout: u32,
     ) -> wasmtime::Result<Result<(), Error>> {
-        match *self.table.get(&this)? {}
+        self.enter(0).await;
+        let Self { table, meter, .. } = self;
+        let registration = table.get(&this)?;
+        Ok(waited(meter, registration.unregister(duration(timeout)))
+            .await
+            .map_err(error))
     }
+    /// The guest let go of it: dropping it unregisters.
     async fn drop(&mut self, this: Resource<Registration>) -> wasmtime::Result<()> {
-        match self.table.delete(this)? {}
+        self.forget(this)
     }
 }

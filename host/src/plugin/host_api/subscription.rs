@@ -1,78 +1,91 @@
-//! `subscription`: not in this version of the host. Options can be made, so that a flow built against the contract
-//! runs; `start` answers `unsupported`, so no subscription ever exists.
+//! `subscription`: translation to and from [`call::Subscription`](crate::call::Subscription).
 
 use wasmtime::component::Resource;
 
 use super::bindings::call_flow::callbox::flow::subscription as wit;
 use super::bindings::call_flow::callbox::flow::types::{Body, Error, Header};
-use super::types::{body_size, unsupported};
-use crate::plugin::state::CallState;
+use super::options::Choices;
+use super::types::{body, body_from, body_size, duration, error, headers};
+use crate::call::{self, Login, SubscribeOptions, Subscription};
+use crate::plugin::state::{CallState, waited};
 
-/// Options that nothing reads yet, so nothing is kept of them.
-pub struct SubscribeOptions;
-/// Never made.
-pub enum Subscription {}
+pub type SubscribeChoices = Choices<SubscribeOptions>;
 
 impl wit::Host for CallState {}
 
 impl wit::HostSubscribeOptions for CallState {
-    async fn new(&mut self) -> wasmtime::Result<Resource<SubscribeOptions>> {
-        self.enter(0).await;
-        Ok(self.table.push(SubscribeOptions)?)
+    async fn new(&mut self) -> wasmtime::Result<Resource<SubscribeChoices>> {
+        self.new_choices().await
     }
-    async fn interval(&mut self, _this: Resource<SubscribeOptions>, _seconds: u32) -> wasmtime::Result<()> {
-        self.enter(0).await;
-        Ok(())
+    async fn interval(&mut self, this: Resource<SubscribeChoices>, seconds: u32) -> wasmtime::Result<()> {
+        self.choose(&this, 0, |options| options.interval = seconds).await
     }
-    async fn refresh(&mut self, _this: Resource<SubscribeOptions>, _seconds: u32) -> wasmtime::Result<()> {
-        self.enter(0).await;
-        Ok(())
+    async fn refresh(&mut self, this: Resource<SubscribeChoices>, seconds: u32) -> wasmtime::Result<()> {
+        self.choose(&this, 0, |options| options.refresh = Some(seconds))
+            .await
     }
-    async fn timeout(&mut self, _this: Resource<SubscribeOptions>, _value: u32) -> wasmtime::Result<()> {
-        self.enter(0).await;
-        Ok(())
+    async fn timeout(&mut self, this: Resource<SubscribeChoices>, value: u32) -> wasmtime::Result<()> {
+        self.choose(&this, 0, |options| options.timeout = duration(value))
+            .await
     }
     async fn credentials(
         &mut self,
-        _this: Resource<SubscribeOptions>,
+        this: Resource<SubscribeChoices>,
         username: String,
         password: String,
-        _realm: Option<String>,
+        realm: Option<String>,
     ) -> wasmtime::Result<()> {
-        self.enter(username.len() + password.len()).await;
-        Ok(())
+        let bytes = username.len() + password.len() + realm.as_ref().map_or(0, String::len);
+        let login = Login {
+            username,
+            password,
+            realm,
+        };
+        self.choose(&this, bytes, |options| {
+            options.credentials = Some(login);
+            options.credential_name = None;
+        })
+        .await
     }
     async fn credential_name(
         &mut self,
-        _this: Resource<SubscribeOptions>,
+        this: Resource<SubscribeChoices>,
         name: String,
     ) -> wasmtime::Result<()> {
-        self.enter(name.len()).await;
-        Ok(())
+        self.choose(&this, name.len(), |options| {
+            options.credential_name = Some(name);
+            options.credentials = None;
+        })
+        .await
     }
     async fn accept(
         &mut self,
-        _this: Resource<SubscribeOptions>,
+        this: Resource<SubscribeChoices>,
         content_type: String,
     ) -> wasmtime::Result<()> {
-        self.enter(content_type.len()).await;
-        Ok(())
+        self.add_text(&this, content_type, |options| &mut options.accept)
+            .await
     }
-    async fn body(&mut self, _this: Resource<SubscribeOptions>, value: Body) -> wasmtime::Result<()> {
-        self.enter(body_size(Some(&value))).await;
-        Ok(())
+    async fn body(&mut self, this: Resource<SubscribeChoices>, value: Body) -> wasmtime::Result<()> {
+        let bytes = body_size(Some(&value));
+        self.choose_checked(
+            &this,
+            bytes,
+            |session| body_from(session, value),
+            |options, body| options.body = Some(body),
+        )
+        .await
     }
-    async fn header(&mut self, _this: Resource<SubscribeOptions>, value: Header) -> wasmtime::Result<()> {
-        self.enter(value.name.len() + value.value.len()).await;
-        Ok(())
+    async fn header(&mut self, this: Resource<SubscribeChoices>, value: Header) -> wasmtime::Result<()> {
+        self.add_header(&this, value, |options| &mut options.headers)
+            .await
     }
-    async fn trunk(&mut self, _this: Resource<SubscribeOptions>, name: String) -> wasmtime::Result<()> {
-        self.enter(name.len()).await;
-        Ok(())
+    async fn trunk(&mut self, this: Resource<SubscribeChoices>, name: String) -> wasmtime::Result<()> {
+        self.choose(&this, name.len(), |options| options.trunk = Some(name))
+            .await
     }
-    async fn drop(&mut self, this: Resource<SubscribeOptions>) -> wasmtime::Result<()> {
-        self.table.delete(this)?;
-        Ok(())
+    async fn drop(&mut self, this: Resource<SubscribeChoices>) -> wasmtime::Result<()> {
+        self.forget(this)
     }
 }
 
@@ -81,35 +94,82 @@ impl wit::HostSubscription for CallState {
         &mut self,
         server: String,
         event_package: String,
-        _options: Resource<SubscribeOptions>,
+        options: Resource<SubscribeChoices>,
     ) -> wasmtime::Result<Result<Resource<Subscription>, Error>> {
         self.enter(server.len() + event_package.len()).await;
-        Ok(Err(unsupported("subscription.start")))
+        let Self {
+            table,
+            meter,
+            session,
+            ..
+        } = self;
+        let subscribed = match table.get(&options)?.checked() {
+            Ok(options) => waited(meter, session.subscribe(&server, &event_package, options)).await,
+            Err(mistake) => Err(mistake),
+        };
+        match subscribed {
+            Ok(subscription) => Ok(Ok(table.push(subscription)?)),
+            Err(why) => Ok(Err(error(why))),
+        }
     }
     async fn id(&mut self, this: Resource<Subscription>) -> wasmtime::Result<u32> {
-        match *self.table.get(&this)? {}
+        self.enter(0).await;
+        Ok(self.table.get(&this)?.id())
     }
     async fn state(&mut self, this: Resource<Subscription>) -> wasmtime::Result<wit::SubscriptionState> {
-        match *self.table.get(&this)? {}
+        self.enter(0).await;
+        Ok(state(self.table.get(&this)?.state()))
     }
     async fn wait_for_notify(
         &mut self,
         this: Resource<Subscription>,
-        _timeout: u32,
+        timeout: u32,
     ) -> wasmtime::Result<Result<wit::Notification, Error>> {
-        match *self.table.get(&this)? {}
+        self.enter(0).await;
+        let Self { table, meter, .. } = self;
+        let subscription = table.get(&this)?;
+        Ok(waited(meter, subscription.wait_for_notify(duration(timeout)))
+            .await
+            .map(notification)
+            .map_err(error))
     }
     async fn clean_notify_buffer(&mut self, this: Resource<Subscription>) -> wasmtime::Result<()> {
-        match *self.table.get(&this)? {}
+        self.enter(0).await;
+        self.table.get(&this)?.clean_notify_buffer();
+        Ok(())
     }
     async fn unsubscribe(
         &mut self,
         this: Resource<Subscription>,
-        _timeout: u32,
+        timeout: u32,
     ) -> wasmtime::Result<Result<(), Error>> {
-        match *self.table.get(&this)? {}
+        self.enter(0).await;
+        let Self { table, meter, .. } = self;
+        let subscription = table.get(&this)?;
+        Ok(waited(meter, subscription.unsubscribe(duration(timeout)))
+            .await
+            .map_err(error))
     }
+    /// The guest let go of it: dropping it unsubscribes.
     async fn drop(&mut self, this: Resource<Subscription>) -> wasmtime::Result<()> {
-        match self.table.delete(this)? {}
+        self.forget(this)
+    }
+}
+
+fn state(state: call::SubscriptionState) -> wit::SubscriptionState {
+    match state {
+        call::SubscriptionState::Pending => wit::SubscriptionState::Pending,
+        call::SubscriptionState::Active => wit::SubscriptionState::Active,
+        call::SubscriptionState::Terminated => wit::SubscriptionState::Terminated,
+    }
+}
+
+pub(super) fn notification(notification: call::Notification) -> wit::Notification {
+    wit::Notification {
+        state: state(notification.state),
+        reason: notification.reason,
+        expires: notification.expires,
+        body: notification.body.as_ref().map(body),
+        headers: headers(notification.headers),
     }
 }

@@ -1,0 +1,60 @@
+//! A registration and a subscription seen through their events, beyond the page: what a long-lived flow would do.
+//!
+//! Configuration: `registrar`, `server`, `username`, `password`. It logs each event until the notifier or the registrar
+//! has ended something, then takes its leave with `unsubscribe` and `unregister`.
+
+use std::time::Duration;
+
+use callbox_sdk::events::{self, EventKind};
+use callbox_sdk::{Call, Error, Register, Result, Subscribe, info, session};
+
+callbox_sdk::flow!(watch);
+
+const SOON: Duration = Duration::from_secs(5);
+
+fn watch(_caller: Call) -> Result {
+    let conf = |key: &str| session::config(key).unwrap_or_default();
+    let registration = Register::at(conf("registrar"))
+        .credentials(conf("username"), conf("password"))
+        .expires(Duration::from_secs(2))
+        .start()?;
+    for binding in registration.bindings() {
+        info!("bound {} for {} s", binding.contact, binding.expires);
+    }
+    let subscription = Subscribe::to(conf("server"), "message-summary")
+        .accept("application/simple-message-summary")
+        .timeout(SOON)
+        .start()?;
+    // What this wait takes is no event any more.
+    let first = subscription.wait_for_notify(SOON)?;
+    info!("first notify: {:?}", first.state);
+    match subscription.wait_for_notify(Duration::ZERO) {
+        Err(Error::Timeout) => info!("no second notify yet"),
+        other => info!("unexpected: {other:?}"),
+    }
+
+    loop {
+        let event = events::next_from_sources(&[registration.id(), subscription.id()], 4 * SOON)?;
+        match event.kind {
+            EventKind::Notify(notification) => {
+                let text = notification.body.map(|body| body.text()).unwrap_or_default();
+                info!("notify {:?}: {text}", notification.state);
+            }
+            EventKind::RegistrationLost(why) => {
+                info!("registration lost: {why}; active: {}", registration.is_active());
+                break;
+            }
+            _ => {}
+        }
+    }
+    // What the mailbox gave is no longer in the queue either.
+    match subscription.wait_for_notify(Duration::ZERO) {
+        Err(Error::Timeout) => info!("every notify was taken"),
+        other => info!("unexpected: {other:?}"),
+    }
+    info!("unsubscribe: {:?}", subscription.unsubscribe(SOON));
+    info!("again: {:?}", subscription.unsubscribe(SOON));
+    info!("unregister: {:?}", registration.unregister(SOON));
+    info!("again: {:?}", registration.unregister(SOON));
+    Ok(())
+}

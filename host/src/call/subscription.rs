@@ -1,0 +1,409 @@
+//! An event subscription (RFC 6665), as a flow holds it. Seed `subscribe`, `waitfornotify`.
+//!
+//! The endpoint sends, renews and orders; this keeps the NOTIFYs until the flow takes them. Entry type: [`Subscription`].
+//! Invariants: at most `notifications_max` NOTIFYs wait, the oldest goes first; one that a wait took is taken out of the
+//! mailbox and the other way round; dropping the object unsubscribes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use callbox_sip::endpoint::{
+    Endpoint, EndpointError, PartyAddress, SubscribeRequest, SubscriptionEnd, SubscriptionEvent,
+    SubscriptionFailure, SubscriptionId,
+};
+
+pub use callbox_sip::endpoint::SubscriptionState;
+
+use super::apply::refusal;
+use super::error::CallError;
+use super::events::EventKind;
+use super::facts;
+use super::options::Login;
+use super::policy::DialRequest;
+use super::registration::unknown_credential;
+use super::session::{Session, SessionShared};
+use super::text::{self, Body, DialTarget, Header, ReceivedHeader};
+
+/// How to subscribe.
+#[derive(Debug, Clone)]
+pub struct SubscribeOptions {
+    /// Seconds to ask for. Default 160; 0 fetches the state once.
+    pub interval: u32,
+    /// Seconds until the host subscribes again; none: at 90 % of what was granted.
+    pub refresh: Option<u32>,
+    /// The longest wait for the first NOTIFY. Default 15 s.
+    pub timeout: Duration,
+    /// Digest credentials; of these and `credential_name` the one set last holds.
+    pub credentials: Option<Login>,
+    /// A login that the operator configured under this name.
+    pub credential_name: Option<String>,
+    /// MIME types for Accept.
+    pub accept: Vec<String>,
+    /// A body, such as a filter.
+    pub body: Option<Body>,
+    /// Extra headers, on each SUBSCRIBE.
+    pub headers: Vec<Header>,
+    /// A trunk of the tenant's configuration.
+    pub trunk: Option<String>,
+}
+
+impl Default for SubscribeOptions {
+    fn default() -> Self {
+        Self {
+            interval: 160,
+            refresh: None,
+            timeout: Duration::from_secs(15),
+            credentials: None,
+            credential_name: None,
+            accept: Vec::new(),
+            body: None,
+            headers: Vec::new(),
+            trunk: None,
+        }
+    }
+}
+
+/// One NOTIFY.
+#[derive(Debug, Clone)]
+pub struct Notification {
+    /// The state it announces.
+    pub state: SubscriptionState,
+    /// Why it is terminated.
+    pub reason: Option<String>,
+    /// Seconds left, as the notifier says.
+    pub expires: Option<u32>,
+    /// What there is to know.
+    pub body: Option<Body>,
+    /// All headers, in order.
+    pub headers: Vec<ReceivedHeader>,
+}
+
+/// One subscription, owned. Dropping it unsubscribes.
+pub struct Subscription {
+    shared: Arc<SubscriptionShared>,
+}
+
+pub(super) struct SubscriptionShared {
+    id: u32,
+    session: Arc<SessionShared>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    /// The command that begins it, until the shard has taken it.
+    start: Option<Box<SubscribeRequest>>,
+    /// The command that ends it, likewise.
+    end: bool,
+    scheduled: bool,
+    sip: Option<SubscriptionId>,
+    state: SubscriptionState,
+    /// The first NOTIFY came.
+    made: bool,
+    queue: VecDeque<(u64, Notification)>,
+    /// The flow let go of it: what still comes is for nobody.
+    dropped: bool,
+    /// Over, and why.
+    over: Option<String>,
+    /// What a failed start or an end came to, for the method that waits for it.
+    outcome: Option<Result<(), CallError>>,
+}
+
+impl Session {
+    /// Subscribes, and waits for the first NOTIFY. Seed `subscribe`.
+    ///
+    /// # Errors
+    /// `Timeout`, `Rejected` with the status, `Invalid`, `UnknownDestination`, `Denied`, `Transport`.
+    pub async fn subscribe(
+        &self,
+        server: &str,
+        event_package: &str,
+        options: &SubscribeOptions,
+    ) -> Result<Subscription, CallError> {
+        let context = &self.shared.context;
+        let target = DialTarget::parse(server)?;
+        text::short(event_package, "event package")?;
+        for kind in &options.accept {
+            text::short(kind, "content type")?;
+        }
+        text::check_headers(&options.headers, &context.limits)?;
+        unknown_credential(options.credential_name.as_deref())?;
+        let grant = context.policy.grant(&DialRequest {
+            target: &target,
+            caller_user: None,
+            caller_name: None,
+            trunk: options.trunk.as_deref(),
+        })?;
+        let request = SubscribeRequest {
+            uri: target.as_str().to_owned(),
+            from: PartyAddress {
+                user: Some(grant.from_user.as_str().into()),
+                display: grant.from_name.map(Into::into),
+                host: None,
+            },
+            event: event_package.to_owned(),
+            expires: options.interval,
+            refresh: options.refresh,
+            accept: options.accept.clone(),
+            body: options.body.as_ref().map(facts::to_sip_body),
+            headers: options.headers.iter().map(facts::to_sip_header).collect(),
+            credentials: options
+                .credentials
+                .iter()
+                .map(facts::to_sip_credentials)
+                .collect(),
+            contact_user: None,
+            next_hop: grant.next_hop,
+            timeout: options.timeout,
+        };
+        let subscription = Subscription {
+            shared: self
+                .shared
+                .enlist_subscription(|id| SubscriptionShared::new(id, &self.shared, request))?,
+        };
+        subscription.shared.schedule();
+        let started = super::wait::ready(&self.shared, options.timeout, || {
+            let mut inner = subscription.shared.lock();
+            if inner.made {
+                return Some(Ok(()));
+            }
+            inner.outcome.take()
+        })
+        .await;
+        // On failure the object goes, and with it what the notifier may yet grant.
+        started.map(|()| subscription)
+    }
+}
+
+impl Subscription {
+    /// Its number within the session, the `source` of its events.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.shared.id
+    }
+
+    /// What the last NOTIFY announced; terminated when it is over.
+    #[must_use]
+    pub fn state(&self) -> SubscriptionState {
+        self.shared.lock().state
+    }
+
+    /// The oldest NOTIFY not taken yet, or the next one. Seed `waitfornotify`.
+    ///
+    /// # Errors
+    /// `Timeout`; `WrongState` when it is over and every NOTIFY was taken.
+    pub async fn wait_for_notify(&self, timeout: Duration) -> Result<Notification, CallError> {
+        let session = &self.shared.session;
+        let (ticket, notification) = super::wait::ready(session, timeout, || {
+            let mut inner = self.shared.lock();
+            match (inner.queue.pop_front(), &inner.over) {
+                (Some(oldest), _) => Some(Ok(oldest)),
+                (None, Some(why)) => Some(Err(over(why))),
+                (None, None) => None,
+            }
+        })
+        .await?;
+        session.lock().mailbox.take_back(ticket);
+        Ok(notification)
+    }
+
+    /// Forgets the NOTIFYs not taken yet.
+    pub fn clean_notify_buffer(&self) {
+        let forgotten = std::mem::take(&mut self.shared.lock().queue);
+        let mut session = self.shared.session.lock();
+        for (ticket, _) in forgotten {
+            session.mailbox.take_back(ticket);
+        }
+    }
+
+    /// Ends it and waits until the notifier has confirmed that; it is over whatever comes.
+    ///
+    /// # Errors
+    /// `Timeout`, `Rejected`, `Transport`; `WrongState` when it is over already.
+    pub async fn unsubscribe(&self, timeout: Duration) -> Result<(), CallError> {
+        if let Some(why) = self.shared.finish(false) {
+            return Err(over(&why));
+        }
+        super::wait::ready(&self.shared.session, timeout, || {
+            self.shared.lock().outcome.take()
+        })
+        .await
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.shared.finish(true);
+        self.clean_notify_buffer();
+    }
+}
+
+fn over(why: &str) -> CallError {
+    CallError::WrongState(format!("the subscription is over: {why}"))
+}
+
+impl SubscriptionShared {
+    fn new(id: u32, session: &Arc<SessionShared>, request: SubscribeRequest) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            session: Arc::clone(session),
+            inner: Mutex::new(Inner {
+                start: Some(Box::new(request)),
+                end: false,
+                scheduled: false,
+                sip: None,
+                state: SubscriptionState::Pending,
+                made: false,
+                queue: VecDeque::new(),
+                dropped: false,
+                over: None,
+                outcome: None,
+            }),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic while the lock was held leaves plain data behind, each step of which is valid on its own.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn schedule(self: &Arc<Self>) {
+        let mut inner = self.lock();
+        if !std::mem::replace(&mut inner.scheduled, true) {
+            self.session.schedule(Arc::clone(self));
+        }
+    }
+
+    /// Leaves the command that ends it; returns why it is over where it is.
+    fn finish(self: &Arc<Self>, dropped: bool) -> Option<String> {
+        {
+            let mut inner = self.lock();
+            inner.dropped |= dropped;
+            if let Some(why) = &inner.over {
+                return Some(why.clone());
+            }
+            inner.over = Some("this flow ended it".to_owned());
+            inner.state = SubscriptionState::Terminated;
+            inner.end = true;
+        }
+        self.schedule();
+        None
+    }
+
+    /// The shard takes what waits; an id means a new subscription of the endpoint's.
+    pub(super) fn run(&self, now: Instant, endpoint: &mut Endpoint) -> Option<SubscriptionId> {
+        let mut inner = self.lock();
+        inner.scheduled = false;
+        let mut new = None;
+        if let Some(request) = inner.start.take() {
+            // Given up before it began.
+            if inner.end {
+                inner.end = false;
+                return None;
+            }
+            match endpoint.subscribe(now, *request) {
+                Ok(id) => {
+                    inner.sip = Some(id);
+                    new = Some(id);
+                }
+                Err(error) => self.refused(&mut inner, &error),
+            }
+        }
+        if std::mem::take(&mut inner.end)
+            && let Some(id) = inner.sip
+            && let Err(error) = endpoint.unsubscribe(now, id)
+        {
+            self.refused(&mut inner, &error);
+        }
+        new
+    }
+
+    fn refused(&self, inner: &mut Inner, error: &EndpointError) {
+        inner.over.get_or_insert_with(|| error.to_string());
+        inner.state = SubscriptionState::Terminated;
+        inner.outcome = Some(Err(refusal(error)));
+        self.session.changed.notify_waiters();
+    }
+
+    /// Applies an event of the endpoint's. True when that was the last one.
+    pub(super) fn apply(&self, event: SubscriptionEvent) -> bool {
+        let mut inner = self.lock();
+        let last = match event {
+            SubscriptionEvent::Notify {
+                state,
+                reason,
+                expires,
+                request,
+            } => {
+                inner.made = true;
+                if inner.over.is_none() {
+                    inner.state = state;
+                }
+                let notification = Notification {
+                    state,
+                    reason: reason.map(Into::into),
+                    expires,
+                    body: facts::body(&request),
+                    headers: facts::headers(&request),
+                };
+                if !inner.dropped {
+                    self.keep(&mut inner, notification);
+                }
+                false
+            }
+            SubscriptionEvent::Ended(end) => {
+                inner.sip = None;
+                inner.state = SubscriptionState::Terminated;
+                let (why, outcome) = ended(end);
+                inner.over.get_or_insert(why);
+                inner.outcome = Some(outcome);
+                true
+            }
+        };
+        drop(inner);
+        self.session.changed.notify_waiters();
+        last
+    }
+
+    fn keep(&self, inner: &mut Inner, notification: Notification) {
+        let limits = &self.session.context.limits;
+        let ticket = self
+            .session
+            .post(self.id, EventKind::Notify(Box::new(notification.clone())));
+        if inner.queue.len() >= limits.notifications_max {
+            inner.queue.pop_front();
+        }
+        inner.queue.push_back((ticket, notification));
+    }
+
+    /// What was read from the mailbox is gone from the queue.
+    pub(super) fn taken_from_mailbox(&self, ticket: u64) {
+        self.lock().queue.retain(|(of, _)| *of != ticket);
+    }
+}
+
+/// Why it is over, and what that means to a method that waits for it.
+fn ended(end: SubscriptionEnd) -> (String, Result<(), CallError>) {
+    match end {
+        SubscriptionEnd::Terminated { reason, .. } => {
+            let reason = reason.as_deref().unwrap_or("no reason given");
+            (format!("the notifier ended it, {reason}"), Ok(()))
+        }
+        SubscriptionEnd::Failed(why) => (why.to_string(), Err(failure(&why))),
+        SubscriptionEnd::Unsubscribed(result) => (
+            "this flow ended it".to_owned(),
+            result.map_err(|why| failure(&why)),
+        ),
+    }
+}
+
+fn failure(why: &SubscriptionFailure) -> CallError {
+    match why {
+        SubscriptionFailure::Rejected(response) => CallError::Rejected(facts::status(response)),
+        SubscriptionFailure::Timeout | SubscriptionFailure::NoNotify | SubscriptionFailure::Expired => {
+            CallError::Timeout
+        }
+        SubscriptionFailure::Transport(why) => CallError::Transport(why.to_string()),
+        SubscriptionFailure::Exhausted => CallError::Protocol(why.to_string()),
+    }
+}
