@@ -337,7 +337,31 @@ fn events_tell_of_notifies_and_of_a_lost_registration_and_each_is_delivered_once
     subscribed(&mut peer, &leave, 0);
     notify(&mut peer, &leave, 3, "terminated;reason=timeout", "");
     server.wait_for_log(&["unsubscribe: Ok"], SOON);
-    server.wait_for_log(&["again: Err(WrongState"], SOON);
+    server.wait_for_log(&["unsubscribe again: Err(WrongState"], SOON);
     server.wait_for_log(&["unregister: Err(WrongState"], SOON);
     nothing_comes(&mut peer, "REGISTER", Duration::from_millis(300));
+}
+
+#[test]
+fn unregister_waits_for_the_registrar_and_a_notifier_that_ended_leaves_nothing_to_unsubscribe() {
+    let (server, mut peer) = start("watch", PASSWORD, true);
+    let _caller = go(&server);
+    let register = registered(&mut peer, 300);
+    let subscribe = next(&mut peer, "SUBSCRIBE", |_| true);
+    subscribed(&mut peer, &subscribe, 160);
+    notify(&mut peer, &subscribe, 1, "pending", "one");
+    server.wait_for_log(&["first notify:", "Pending"], SOON);
+    notify(&mut peer, &subscribe, 2, "terminated;reason=noresource", "gone");
+    server.wait_for_log(&["Terminated: gone"], SOON);
+    server.wait_for_log(&["unsubscribe: Err(WrongState", "noresource"], SOON);
+
+    let removal = next(&mut peer, "REGISTER", is_removal);
+    assert_eq!(removal.header("Call-ID"), register.header("Call-ID"));
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!server.log().contains("unregister:"), "no answer yet");
+    respond(&mut peer, &removal, "200 OK", "");
+    server.wait_for_log(&["unregister: Ok"], SOON);
+    server.wait_for_log(&["unregister again: Err(WrongState"], SOON);
+    server.wait_for_log(&["active: false"], SOON);
+    nothing_comes(&mut peer, "SUBSCRIBE", Duration::from_millis(300));
 }

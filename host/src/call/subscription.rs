@@ -407,3 +407,205 @@ fn failure(why: &SubscriptionFailure) -> CallError {
         SubscriptionFailure::Exhausted => CallError::Protocol(why.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use callbox_sip::message::{Framing, Message, MessageLimits};
+
+    use super::*;
+    use crate::call::error::Denial;
+    use crate::call::{DialGrant, DialPolicy, RegisterOptions, SessionContext};
+    use crate::config::limits::CallLimits;
+
+    struct OnlyExample;
+
+    impl DialPolicy for OnlyExample {
+        fn grant(&self, request: &DialRequest<'_>) -> Result<DialGrant, CallError> {
+            if !request.target.as_str().contains("example.com") {
+                return Err(CallError::Denied(Denial::Destination));
+            }
+            Ok(DialGrant {
+                from_user: "acme".to_owned(),
+                from_name: None,
+                next_hop: None,
+            })
+        }
+    }
+
+    fn session() -> Session {
+        let limits = CallLimits {
+            registrations_max: 1,
+            subscriptions_max: 1,
+            notifications_max: 2,
+            ..CallLimits::default()
+        };
+        let context = SessionContext {
+            tenant: "acme".into(),
+            flow: "flow".into(),
+            version: "1".into(),
+            config: Arc::new(BTreeMap::new()),
+            auto_ring: false,
+            policy: Arc::new(OnlyExample),
+            limits: Arc::new(limits),
+        };
+        Session::detached("test".to_owned(), context)
+    }
+
+    fn subscription(session: &Session) -> Subscription {
+        let request = SubscribeRequest {
+            uri: "sip:alice@example.com".to_owned(),
+            from: PartyAddress::default(),
+            event: "presence".to_owned(),
+            expires: 60,
+            refresh: None,
+            accept: Vec::new(),
+            body: None,
+            headers: Vec::new(),
+            credentials: Vec::new(),
+            contact_user: None,
+            next_hop: None,
+            timeout: Duration::ZERO,
+        };
+        let make = |id| SubscriptionShared::new(id, &session.shared, request);
+        Subscription {
+            shared: session.shared.enlist_subscription(make).unwrap(),
+        }
+    }
+
+    fn notify(subscription: &Subscription, number: u32, state: SubscriptionState) {
+        let text = format!(
+            "NOTIFY sip:a@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK1\r\nFrom: <sip:b@c>;tag=1\r\n\
+             To: <sip:a@c>;tag=2\r\nCall-ID: x\r\nCSeq: {number} NOTIFY\r\nContent-Length: 0\r\n\r\n"
+        );
+        let request = Message::parse(text.into(), Framing::Datagram, &MessageLimits::default()).unwrap();
+        subscription.shared.apply(SubscriptionEvent::Notify {
+            state,
+            reason: None,
+            expires: Some(number),
+            request,
+        });
+    }
+
+    async fn next(subscription: &Subscription) -> Result<Option<u32>, CallError> {
+        let notification = subscription.wait_for_notify(Duration::ZERO).await?;
+        Ok(notification.expires)
+    }
+
+    fn polled(session: &Session) -> Option<u32> {
+        match session.poll_event()?.kind {
+            EventKind::Notify(notification) => notification.expires,
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_notify_is_delivered_once_by_wait_or_by_event() {
+        let session = session();
+        let subscription = subscription(&session);
+        notify(&subscription, 1, SubscriptionState::Active);
+        notify(&subscription, 2, SubscriptionState::Active);
+        assert_eq!(next(&subscription).await, Ok(Some(1)));
+        assert_eq!(polled(&session), Some(2));
+        assert_eq!(polled(&session), None);
+        assert_eq!(next(&subscription).await, Err(CallError::Timeout));
+        notify(&subscription, 3, SubscriptionState::Active);
+        subscription.clean_notify_buffer();
+        assert_eq!(polled(&session), None);
+        assert_eq!(next(&subscription).await, Err(CallError::Timeout));
+    }
+
+    #[tokio::test]
+    async fn the_oldest_notify_goes_first_and_the_end_comes_last() {
+        let session = session();
+        let subscription = subscription(&session);
+        for number in 1..=3 {
+            notify(&subscription, number, SubscriptionState::Active);
+        }
+        let end = SubscriptionEnd::Terminated {
+            reason: Some("noresource".into()),
+            retry_in: None,
+        };
+        assert!(subscription.shared.apply(SubscriptionEvent::Ended(end)));
+        assert_eq!(subscription.state(), SubscriptionState::Terminated);
+        assert_eq!(next(&subscription).await, Ok(Some(2)));
+        assert_eq!(next(&subscription).await, Ok(Some(3)));
+        assert!(
+            matches!(next(&subscription).await, Err(CallError::WrongState(why)) if why.contains("noresource"))
+        );
+        let unsubscribed = subscription.unsubscribe(Duration::ZERO).await;
+        assert!(matches!(unsubscribed, Err(CallError::WrongState(_))));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_subscription_leaves_nothing_to_read() {
+        let session = session();
+        let subscription = subscription(&session);
+        notify(&subscription, 1, SubscriptionState::Active);
+        let shared = Arc::clone(&subscription.shared);
+        drop(subscription);
+        assert_eq!(polled(&session), None);
+        // The NOTIFY that ends it is still to come.
+        notify(&Subscription { shared }, 2, SubscriptionState::Terminated);
+        assert_eq!(polled(&session), None);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_sent_is_told_before_anything_is_sent() {
+        let session = session();
+        let (register, subscribe) = (RegisterOptions::default(), SubscribeOptions::default());
+        for bad in ["", "alice", "sip:a@example.com\r\nX: y", "sip:a@exa mple.com"] {
+            assert!(
+                matches!(session.register(bad, &register).await, Err(CallError::Invalid(_))),
+                "{bad:?}"
+            );
+            let result = session.subscribe(bad, "presence", &subscribe).await;
+            assert!(matches!(result, Err(CallError::Invalid(_))), "{bad:?}");
+        }
+        let result = session
+            .subscribe("sip:a@example.com", "pre\nsence", &subscribe)
+            .await;
+        assert!(matches!(result, Err(CallError::Invalid(_))));
+        let elsewhere = session.register("sip:a@example.net", &register).await;
+        assert!(matches!(elsewhere, Err(CallError::Denied(Denial::Destination))));
+        let contact = RegisterOptions {
+            contacts: vec!["sip:a@example.net".to_owned()],
+            ..RegisterOptions::default()
+        };
+        let elsewhere = session.register("sip:a@example.com", &contact).await;
+        assert!(
+            matches!(elsewhere, Err(CallError::Denied(Denial::Destination))),
+            "a contact is judged too"
+        );
+        let named = RegisterOptions {
+            credential_name: Some("office".to_owned()),
+            ..RegisterOptions::default()
+        };
+        let unknown = session.register("sip:a@example.com", &named).await;
+        assert!(matches!(unknown, Err(CallError::UnknownDestination(_))));
+        assert_eq!(session.shared.registration(1).map(|_| ()), None, "none was made");
+    }
+
+    #[tokio::test]
+    async fn a_session_has_no_more_than_its_limits_say() {
+        let session = session();
+        let options = RegisterOptions {
+            timeout: Duration::from_millis(20),
+            ..RegisterOptions::default()
+        };
+        let aor = "sip:a@example.com";
+        let (first, second) = tokio::join!(session.register(aor, &options), session.register(aor, &options));
+        assert_eq!(first.map(|_| ()), Err(CallError::Timeout));
+        let limit = CallError::limit("limits.call.registrations_max");
+        assert_eq!(second.map(|_| ()), Err(limit));
+
+        let _held = subscription(&session);
+        let subscribed = session
+            .subscribe(aor, "presence", &SubscribeOptions::default())
+            .await;
+        let limit = CallError::limit("limits.call.subscriptions_max");
+        assert_eq!(subscribed.map(|_| ()), Err(limit));
+    }
+}

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use callbox_sdk::events::{self, EventKind};
-use callbox_sdk::{Call, Error, Register, Result, Subscribe, info, session};
+use callbox_sdk::{Call, Error, Register, Result, Subscribe, SubscriptionState, info, session};
 
 callbox_sdk::flow!(watch);
 
@@ -39,6 +39,9 @@ fn watch(_caller: Call) -> Result {
             EventKind::Notify(notification) => {
                 let text = notification.body.map(|body| body.text()).unwrap_or_default();
                 info!("notify {:?}: {text}", notification.state);
+                if notification.state == SubscriptionState::Terminated {
+                    break;
+                }
             }
             EventKind::RegistrationLost(why) => {
                 info!("registration lost: {why}; active: {}", registration.is_active());
@@ -49,12 +52,13 @@ fn watch(_caller: Call) -> Result {
     }
     // What the mailbox gave is no longer in the queue either.
     match subscription.wait_for_notify(Duration::ZERO) {
-        Err(Error::Timeout) => info!("every notify was taken"),
+        Err(Error::Timeout | Error::WrongState(_)) => info!("every notify was taken"),
         other => info!("unexpected: {other:?}"),
     }
     info!("unsubscribe: {:?}", subscription.unsubscribe(SOON));
-    info!("again: {:?}", subscription.unsubscribe(SOON));
+    info!("unsubscribe again: {:?}", subscription.unsubscribe(SOON));
     info!("unregister: {:?}", registration.unregister(SOON));
-    info!("again: {:?}", registration.unregister(SOON));
+    info!("unregister again: {:?}", registration.unregister(SOON));
+    info!("active: {}", registration.is_active());
     Ok(())
 }
