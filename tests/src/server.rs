@@ -271,6 +271,11 @@ impl Callbox {
         }
     }
 
+    /// Asks it to end.
+    pub fn terminate(&mut self) {
+        self.running.terminate();
+    }
+
     /// Asks it to end and waits; the exit code.
     pub fn stop(&mut self, longest: Duration) -> Option<i32> {
         self.running.terminate();

@@ -365,3 +365,24 @@ fn unregister_waits_for_the_registrar_and_a_notifier_that_ended_leaves_nothing_t
     server.wait_for_log(&["active: false"], SOON);
     nothing_comes(&mut peer, "SUBSCRIBE", Duration::from_millis(300));
 }
+
+#[test]
+fn a_host_that_is_stopped_takes_its_registrations_and_subscriptions_back() {
+    let (mut server, mut peer) = start("watch", PASSWORD, true);
+    let _caller = go(&server);
+    registered(&mut peer, 300);
+    let subscribe = next(&mut peer, "SUBSCRIBE", |_| true);
+    subscribed(&mut peer, &subscribe, 160);
+    notify(&mut peer, &subscribe, 1, "active", "one");
+    server.wait_for_log(&["no second notify yet"], SOON);
+    server.terminate();
+    let deadline = Instant::now() + 4 * SOON;
+    let mut left = [false, false];
+    while left != [true, true] {
+        let message = peer
+            .receive(deadline.saturating_duration_since(Instant::now()))
+            .unwrap_or_else(|| panic!("only {left:?}"));
+        left[0] |= message.method() == Some("SUBSCRIBE") && is_removal(&message);
+        left[1] |= message.method() == Some("REGISTER") && is_removal(&message);
+    }
+}
