@@ -55,15 +55,17 @@ impl LegShared {
                     };
                 }
             }
-            // Not yet told to flows: the endpoint has answered what needs an answer.
-            LegEvent::Message { .. }
-            | LegEvent::Reoffered { .. }
-            | LegEvent::ReofferTimedOut { .. }
-            | LegEvent::Offer { .. }
-            | LegEvent::OfferWithdrawn { .. }
-            | LegEvent::Refer { .. }
-            | LegEvent::ReferWithdrawn { .. }
-            | LegEvent::TransferProgress { .. } => {}
+            LegEvent::Message { request } => {
+                if let Some(body) = facts::body(&request) {
+                    self.session.post(self.id, EventKind::Message(body));
+                }
+            }
+            LegEvent::Reoffered { request, outcome } => self.reoffered(&mut inner, request, outcome),
+            LegEvent::Offer { request, .. } => self.peer_offered(&mut inner, &request),
+            // The flow's own time-out has told it; an offer is never left to a flow yet, so none is withdrawn.
+            LegEvent::ReofferTimedOut { .. } | LegEvent::OfferWithdrawn { .. } => {}
+            // Transfers are not told to flows yet: the endpoint refuses the peer's REFER itself when nobody decides.
+            LegEvent::Refer { .. } | LegEvent::ReferWithdrawn { .. } | LegEvent::TransferProgress { .. } => {}
             LegEvent::Ended(ended) => self.over(&mut inner, &ended),
         }
         drop(inner);
@@ -183,7 +185,8 @@ impl LegShared {
             | Phase::RingingIn
             | Phase::EarlyIn
             | Phase::Answering
-            | Phase::Connected => {
+            | Phase::Connected
+            | Phase::Reoffering => {
                 let info = hangup_info(ended);
                 inner.phase = Phase::Terminated;
                 inner.ended = Some(info.clone());

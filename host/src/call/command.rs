@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use callbox_sip::endpoint::{Body, Header, InDialogRequest, InviteRequest, LegId, Reason};
+use callbox_sip::endpoint::{Body, Header, InDialogRequest, InviteRequest, LegId, Reason, ReofferRequest};
 
 use super::leg::LegShared;
 use super::registration::RegistrationShared;
@@ -63,6 +63,9 @@ pub(super) enum Command {
         attempt: u32,
         sip: Option<LegId>,
         reason: Option<Reason>,
+    },
+    Reoffer {
+        request: Box<ReofferRequest>,
     },
     Request {
         ticket: Option<u64>,

@@ -148,6 +148,12 @@ impl Exchange {
                         late(endpoint.hangup(now, id, reason.as_ref()));
                     }
                 }
+                Command::Reoffer { request } => {
+                    let Some(id) = inner.sip else { continue };
+                    let sent = endpoint.reoffer(now, id, *request);
+                    inner.offer_sent(sent.map_err(|error| super::apply::refusal(&error)));
+                    leg.session.changed.notify_waiters();
+                }
                 Command::Request { ticket, request } => {
                     let Some(id) = inner.sip else { continue };
                     let result = endpoint.request(now, id, *request);

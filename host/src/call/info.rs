@@ -1,4 +1,4 @@
-//! INFO within a call (RFC 6086): what a flow sends, and what a peer sends that is no digit.
+//! INFO and MESSAGE within a call (RFC 6086, 3428): what a flow sends, digits too, and what a peer sends that is no digit.
 
 use std::time::Duration;
 
@@ -6,10 +6,16 @@ use callbox_sip::endpoint::InDialogRequest;
 use callbox_sip::message::{Message, Method};
 
 use super::command::Command;
+use super::dtmf;
 use super::error::{CallError, Status};
 use super::facts;
 use super::leg::{Leg, Pending};
 use super::text::{self, Body, Header, ReceivedHeader};
+
+/// Digits that one `send-dtmf` sends.
+const SENT_DIGITS_MAX: usize = 64;
+/// The longest wait for the answer to one digit.
+const DIGIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An INFO of the peer's; the host has answered it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +61,62 @@ impl Leg {
             status: facts::status(&message),
             body: facts::body(&message),
         }))
+    }
+
+    /// Sends digits as INFO with `application/dtmf-relay`, one after the other: each lasts `duration`, and `gap` lies
+    /// between two.
+    ///
+    /// # Errors
+    /// `WrongState`; `Invalid` for what is no digit; `Rejected` when the peer refuses one (415: it does not take DTMF this
+    /// way), `Timeout`, `Hangup`. Digits before the failed one have been sent.
+    pub async fn send_dtmf(&self, digits: &str, duration: Duration, gap: Duration) -> Result<(), CallError> {
+        self.shared.lock().require_established("send-dtmf")?;
+        if digits.is_empty() || digits.len() > SENT_DIGITS_MAX || !digits.chars().all(dtmf::is_digit) {
+            return Err(CallError::invalid(format!(
+                "digits {} must be 1 to {SENT_DIGITS_MAX} of 0-9, *, #, A-D",
+                text::quoted(digits)
+            )));
+        }
+        let (limits, session) = (&self.shared.session.context.limits, &self.shared.session);
+        for (place, digit) in digits.chars().enumerate() {
+            if place > 0 {
+                // A peer that hangs up in the pause must end it.
+                let until = session.deadline(duration.saturating_add(gap));
+                match self
+                    .wait(Some(until), |inner| {
+                        inner.require_established("send-dtmf").err().map(Err::<(), _>)
+                    })
+                    .await
+                {
+                    Err(CallError::Timeout) | Ok(()) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            let signal = format!("Signal={digit}\r\nDuration={}\r\n", duration.as_millis());
+            let body = Body::parse("application/dtmf-relay", signal.into_bytes(), limits)?;
+            let answer = self
+                .request(Method::Info, Some(body), Vec::new(), Some(DIGIT_TIMEOUT))
+                .await?;
+            if let Some(status) = answer
+                .as_ref()
+                .map(facts::status)
+                .filter(|status| status.code >= 300)
+            {
+                return Err(CallError::Rejected(status));
+            }
+        }
+        Ok(())
+    }
+
+    /// MESSAGE within the call (RFC 3428); returns the final status, whatever it is.
+    ///
+    /// # Errors
+    /// As [`Leg::send_info`].
+    pub async fn send_message(&self, body: Body, timeout: Duration) -> Result<Status, CallError> {
+        let answer = self
+            .request(Method::Message, Some(body), Vec::new(), Some(timeout))
+            .await?;
+        answer.as_ref().map(facts::status).ok_or(CallError::Timeout)
     }
 
     /// The next INFO of the peer's that is no digit.

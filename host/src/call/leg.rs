@@ -20,6 +20,7 @@ use super::dtmf::Dtmf;
 use super::error::{CallError, HangupInfo, Party, Status};
 use super::facts::Facts;
 use super::info::InfoRequest;
+use super::reoffer::Offering;
 use super::session::SessionShared;
 use super::text::{Body, ReceivedHeader};
 
@@ -89,6 +90,8 @@ pub(super) enum Phase {
     /// 200 sent, ACK awaited.
     Answering,
     Connected,
+    /// An offer of ours is on its way.
+    Reoffering,
     Terminated,
 }
 
@@ -132,6 +135,10 @@ pub(super) struct LegInner {
     pub(super) was_answered: bool,
     /// The ACK of our 200 came. It stays true after the end: an ACK and a BYE may come before `answer` wakes.
     pub(super) confirmed: bool,
+    pub(super) offering: Option<Offering>,
+    /// We put the peer on hold.
+    pub(super) held: bool,
+    pub(super) held_by_peer: bool,
     /// Hang up so long after the answer, on this runtime.
     pub(super) max_duration: Option<(Duration, tokio::runtime::Handle)>,
 }
@@ -152,7 +159,7 @@ impl Leg {
     /// Present state.
     #[must_use]
     pub fn state(&self) -> CallState {
-        self.shared.lock().phase.state()
+        self.shared.lock().state()
     }
 
     /// Who called whom.
@@ -293,8 +300,10 @@ impl Drop for Leg {
 }
 
 impl Phase {
-    fn state(self) -> CallState {
+    fn state(self, held: bool) -> CallState {
         match self {
+            Phase::Connected if held => CallState::Held,
+            Phase::Reoffering => CallState::Reoffering,
             Phase::Idle => CallState::Idle,
             Phase::RingingOut => CallState::RingingOut,
             Phase::RingingIn => CallState::RingingIn,
@@ -398,7 +407,7 @@ impl LegShared {
                     inner.outcome = Some(Err(CallError::Cancelled));
                 }
             }
-            Phase::Answering | Phase::Connected | Phase::OfferedByRemote => {
+            Phase::Answering | Phase::Connected | Phase::Reoffering | Phase::OfferedByRemote => {
                 self.push(&mut inner, Command::Hangup { reason });
             }
         }
@@ -441,15 +450,22 @@ impl LegInner {
             hangup_ticket: None,
             was_answered: false,
             confirmed: false,
+            offering: None,
+            held: false,
+            held_by_peer: false,
             max_duration: None,
         }
+    }
+
+    pub(super) fn state(&self) -> CallState {
+        self.phase.state(self.held)
     }
 
     /// The error of a method that is not for this state; on a leg that the peer ended, its end.
     pub(super) fn wrong_state(&self, method: &str) -> CallError {
         match &self.ended {
             Some(info) if info.by != Party::Local => CallError::Hangup(info.clone()),
-            _ => CallError::WrongState(format!("{method} on a leg in state {:?}", self.phase.state())),
+            _ => CallError::WrongState(format!("{method} on a leg in state {:?}", self.state())),
         }
     }
 
@@ -464,7 +480,7 @@ impl LegInner {
 
     pub(super) fn require_established(&self, method: &str) -> Result<(), CallError> {
         match self.phase {
-            Phase::Connected => Ok(()),
+            Phase::Connected | Phase::Reoffering => Ok(()),
             _ => Err(self.wrong_state(method)),
         }
     }

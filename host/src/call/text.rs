@@ -177,6 +177,14 @@ impl Body {
         }
     }
 
+    /// The same kind of body with other bytes, which the host itself wrote.
+    pub(super) fn with_data(&self, data: Bytes) -> Self {
+        Self {
+            content_type: self.content_type.clone(),
+            data,
+        }
+    }
+
     /// MIME type with its parameters.
     #[must_use]
     pub fn content_type(&self) -> &str {

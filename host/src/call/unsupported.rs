@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use super::error::CallError;
 use super::error::Status;
-use super::leg::{AnswerInfo, Leg};
-use super::options::{BridgeOptions, ReofferOptions, TransferOptions};
+use super::leg::Leg;
+use super::options::{BridgeOptions, TransferOptions};
 use super::session::Session;
-use super::text::Body;
 
 /// What the peer said to a transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,51 +27,6 @@ impl Leg {
     /// `Unsupported`.
     pub async fn accept(&self, _service: &str, _timeout: Duration) -> Result<(), CallError> {
         Err(CallError::unsupported("accept"))
-    }
-
-    /// Sends digits.
-    ///
-    /// # Errors
-    /// `Unsupported`.
-    pub async fn send_dtmf(
-        &self,
-        _digits: &str,
-        _duration: Duration,
-        _gap: Duration,
-    ) -> Result<(), CallError> {
-        Err(CallError::unsupported("send-dtmf"))
-    }
-
-    /// MESSAGE within the call.
-    ///
-    /// # Errors
-    /// `Unsupported`.
-    pub async fn send_message(&self, _body: Body, _timeout: Duration) -> Result<Status, CallError> {
-        Err(CallError::unsupported("send-message"))
-    }
-
-    /// Seed `reoffer`.
-    ///
-    /// # Errors
-    /// `Unsupported`.
-    pub async fn reoffer(&self, _options: &ReofferOptions) -> Result<AnswerInfo, CallError> {
-        Err(CallError::unsupported("reoffer"))
-    }
-
-    /// Puts the peer on hold.
-    ///
-    /// # Errors
-    /// `Unsupported`.
-    pub async fn hold(&self) -> Result<(), CallError> {
-        Err(CallError::unsupported("hold"))
-    }
-
-    /// Takes the peer off hold.
-    ///
-    /// # Errors
-    /// `Unsupported`.
-    pub async fn resume(&self) -> Result<(), CallError> {
-        Err(CallError::unsupported("resume"))
     }
 
     /// Seed `blindxfer`.

@@ -48,7 +48,7 @@ pub enum Cause {
 impl Capacity {
     /// What fits on this machine, when one call reserves `reserve` bytes of address space.
     ///
-    /// Errors with the shortage when not even [`CALLS_WORTH_STARTING`] (or the fewer that were asked for) fit.
+    /// Errors with the shortage when not even `CALLS_WORTH_STARTING` (or the fewer that were asked for) fit.
     pub fn on_this_machine(asked: u64, reserve: u64) -> Result<Self, Shortage> {
         let maps = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok();
         Self::plan(asked, maps.and_then(|text| text.trim().parse().ok()), reserve)

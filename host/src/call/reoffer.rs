@@ -1,0 +1,225 @@
+//! A new offer within a call: re-INVITE or UPDATE of ours, hold and resume, and what the peer's do.
+//!
+//! A rejection leaves the call as it was. While an offer is on its way the leg is `reoffering`, also after the flow's
+//! time-out, until the transaction is over: a 2xx may cross the CANCEL, and then the new session holds.
+
+use std::sync::Arc;
+
+use callbox_sip::endpoint::{ReofferRequest, Reoffered, RequestFailure, RequestId};
+use callbox_sip::message::Message;
+
+use super::command::Command;
+use super::error::CallError;
+use super::events::EventKind;
+use super::facts;
+use super::leg::{AnswerInfo, Leg, LegInner, LegShared, Phase};
+use super::options::ReofferOptions;
+use super::session_description::{self, Direction};
+use super::text::{self, Body};
+
+/// The one offer of ours that may be under way.
+pub(super) struct Offering {
+    sip: Option<RequestId>,
+    /// What we offered, which is the session once it is accepted.
+    body: Option<Body>,
+    result: Option<Result<AnswerInfo, CallError>>,
+}
+
+impl Leg {
+    /// Offers a new session and waits for the answer. Seed `reoffer`.
+    ///
+    /// # Errors
+    /// `Rejected` (the old session holds), `Timeout` (a re-INVITE is cancelled), `WrongState`, `Hangup`.
+    pub async fn reoffer(&self, options: &ReofferOptions) -> Result<AnswerInfo, CallError> {
+        let deadline = self.shared.session.deadline(options.timeout);
+        self.established("reoffer", deadline).await?;
+        {
+            let mut inner = self.shared.lock();
+            if inner.phase != Phase::Connected {
+                return Err(inner.wrong_state("reoffer"));
+            }
+            text::check_headers(&options.headers, &self.shared.session.context.limits)?;
+            let request = ReofferRequest {
+                headers: options.headers.iter().map(facts::to_sip_header).collect(),
+                body: options.offer.as_ref().map(facts::to_sip_body),
+                update: options.use_update,
+                timeout: options.timeout,
+            };
+            self.shared.command(
+                &mut inner,
+                Command::Reoffer {
+                    request: Box::new(request),
+                },
+            )?;
+            inner.phase = Phase::Reoffering;
+            inner.offering = Some(Offering {
+                sip: None,
+                body: options.offer.clone(),
+                result: None,
+            });
+        }
+        self.wait(Some(deadline), |inner| {
+            match inner
+                .offering
+                .as_mut()
+                .and_then(|offering| offering.result.take())
+            {
+                Some(result) => Some(result),
+                None if inner.phase == Phase::Terminated => inner.no_more("reoffer").map(Err),
+                None => None,
+            }
+        })
+        .await
+    }
+
+    /// Puts the peer on hold: offers our session as one that sends at most (RFC 3264 §8.4). On hold already: nothing.
+    ///
+    /// # Errors
+    /// As [`Leg::reoffer`]; `Unsupported` when our session is not an SDP.
+    pub async fn hold(&self) -> Result<(), CallError> {
+        self.turn(true, "hold").await
+    }
+
+    /// Takes the peer off hold.
+    ///
+    /// # Errors
+    /// As [`Leg::hold`].
+    pub async fn resume(&self) -> Result<(), CallError> {
+        self.turn(false, "resume").await
+    }
+
+    async fn turn(&self, hold: bool, method: &str) -> Result<(), CallError> {
+        let options = ReofferOptions::default();
+        self.established(method, self.shared.session.deadline(options.timeout))
+            .await?;
+        let offer = {
+            let inner = self.shared.lock();
+            if inner.phase != Phase::Connected {
+                return Err(inner.wrong_state(method));
+            }
+            if inner.held == hold {
+                return Ok(());
+            }
+            inner
+                .local_body
+                .as_ref()
+                .and_then(|body| session_description::turned(body, hold))
+        };
+        let Some(offer) = offer else {
+            return Err(CallError::Unsupported(format!(
+                "{method}: our session is not an application/sdp body"
+            )));
+        };
+        self.reoffer(&ReofferOptions {
+            offer: Some(offer),
+            ..options
+        })
+        .await?;
+        self.shared.lock().held = hold;
+        Ok(())
+    }
+
+    /// Our 200 makes a leg connected, its ACK makes offers possible (RFC 3261 §14.1): waits for it.
+    async fn established(&self, method: &str, deadline: tokio::time::Instant) -> Result<(), CallError> {
+        self.wait(Some(deadline), |inner| match inner.phase {
+            Phase::Answering => None,
+            Phase::Connected => Some(Ok(())),
+            _ => Some(Err(inner.wrong_state(method))),
+        })
+        .await
+    }
+}
+
+impl LegInner {
+    /// The endpoint has taken the offer, or not.
+    pub(super) fn offer_sent(&mut self, result: Result<RequestId, CallError>) {
+        let Some(offering) = &mut self.offering else {
+            return;
+        };
+        match result {
+            Ok(id) => offering.sip = Some(id),
+            Err(error) => {
+                offering.result = Some(Err(error));
+                if self.phase == Phase::Reoffering {
+                    self.phase = Phase::Connected;
+                }
+            }
+        }
+    }
+}
+
+impl LegShared {
+    /// An offer of ours is decided.
+    pub(super) fn reoffered(&self, inner: &mut LegInner, request: RequestId, outcome: Reoffered) {
+        let Some(offering) = inner
+            .offering
+            .as_mut()
+            .filter(|offering| offering.sip == Some(request))
+        else {
+            return;
+        };
+        let (next, result) = match outcome {
+            Reoffered::Accepted {
+                response,
+                needs_answer,
+            } => {
+                let body = facts::body(&response);
+                if body.is_some() {
+                    inner.remote_body.clone_from(&body);
+                }
+                if let Some(ours) = offering.body.take() {
+                    inner.local_body = Some(ours);
+                }
+                let info = AnswerInfo {
+                    status: facts::status(&response),
+                    body,
+                    headers: facts::headers(&response),
+                };
+                (
+                    if needs_answer {
+                        Phase::OfferedByRemote
+                    } else {
+                        Phase::Connected
+                    },
+                    Ok(info),
+                )
+            }
+            Reoffered::Rejected(response) => (
+                Phase::Connected,
+                Err(CallError::Rejected(facts::status(&response))),
+            ),
+            Reoffered::Failed(RequestFailure::Timeout | RequestFailure::LegEnded) => {
+                (Phase::Connected, Err(CallError::Timeout))
+            }
+            Reoffered::Failed(RequestFailure::Transport(why)) => {
+                (Phase::Connected, Err(CallError::Transport(why.to_string())))
+            }
+        };
+        if inner.phase == Phase::Reoffering {
+            inner.phase = next;
+        }
+        // After the flow's time-out nobody waits for it; then it is overwritten by the next offer.
+        offering.result = Some(result);
+    }
+
+    /// The peer offered a session, or asked for ours, and the endpoint answered with the one that we have.
+    pub(super) fn peer_offered(self: &Arc<Self>, inner: &mut LegInner, request: &Message) {
+        let Some(body) = facts::body(request) else { return };
+        let on_hold = matches!(
+            session_description::direction(&body),
+            Some(Direction::SendOnly | Direction::Inactive)
+        );
+        inner.remote_body = Some(body);
+        if on_hold != inner.held_by_peer {
+            inner.held_by_peer = on_hold;
+            self.session.post(
+                self.id,
+                if on_hold {
+                    EventKind::Held
+                } else {
+                    EventKind::Resumed
+                },
+            );
+        }
+    }
+}

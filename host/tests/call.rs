@@ -1,0 +1,488 @@
+//! Legs against legs: two hosts of the call layer on one machine, each with its own sockets and shards, no WebAssembly
+//! between. What one side does, the other must see, as `wit/leg-semantics.md` says.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use callbox::call::{
+    Body, CallError, CallState, DialGrant, DialPolicy, DialRequest, Event, EventKind, Exchange, IncomingCall,
+    IncomingCalls, Leg, MakeCallOptions, Party, Refusal, ReofferOptions, Session, SessionContext, ShardQueue,
+    Status,
+};
+use callbox::config::limits::{CallLimits, WireLimits};
+use callbox::wire::{self, Wire, WireConfig};
+use callbox_sip::endpoint::EndpointConfig;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(5);
+const SDP: &str =
+    "v=0\no=test 1 1 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 4000 RTP/AVP 0\n";
+
+struct AllowAll;
+
+impl DialPolicy for AllowAll {
+    fn grant(&self, request: &DialRequest<'_>) -> Result<DialGrant, CallError> {
+        let from_user = request.caller_user.unwrap_or("tester").to_owned();
+        Ok(DialGrant {
+            from_user,
+            from_name: request.caller_name.map(str::to_owned),
+            next_hop: None,
+        })
+    }
+}
+
+fn context() -> SessionContext {
+    SessionContext {
+        tenant: "test".into(),
+        flow: "test".into(),
+        version: "1".into(),
+        config: Arc::new(BTreeMap::new()),
+        auto_ring: false,
+        policy: Arc::new(AllowAll),
+        limits: Arc::new(CallLimits::default()),
+    }
+}
+
+/// Opens a session for every call and hands it to the test.
+struct Desk(mpsc::Sender<(Session, Leg)>);
+
+impl IncomingCalls for Desk {
+    fn incoming(&self, call: &mut IncomingCall) -> Result<(), Refusal> {
+        if call.user() == "nobody" {
+            return Err(Refusal::new(404));
+        }
+        let opened = call.open(context());
+        self.0
+            .try_send(opened)
+            .map_err(|_| Refusal::busy(Duration::from_secs(1)))
+    }
+}
+
+/// A host: sockets, shards, and the calls that come in.
+struct Host {
+    wire: Wire,
+    calls: mpsc::Receiver<(Session, Leg)>,
+}
+
+impl Host {
+    fn start() -> Self {
+        let (sender, calls) = mpsc::channel(16);
+        let desk: Arc<dyn IncomingCalls> = Arc::new(Desk(sender));
+        let config = WireConfig {
+            listen: vec!["udp:127.0.0.1:0".parse().unwrap()],
+            limits: WireLimits::default(),
+            endpoint: EndpointConfig::default(),
+        };
+        let wire = wire::start(config, |_, waker| {
+            Exchange::new(ShardQueue::new(waker), Arc::clone(&desk))
+        })
+        .unwrap();
+        Self { wire, calls }
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.wire.listeners().next().unwrap().local
+    }
+
+    fn uri(&self, user: &str) -> String {
+        format!("sip:{user}@{}", self.addr())
+    }
+
+    async fn next_call(&mut self) -> (Session, Leg) {
+        timeout(SOON, self.calls.recv())
+            .await
+            .expect("no call came")
+            .expect("the host is gone")
+    }
+}
+
+fn sdp(session: &Session) -> Body {
+    session.body("application/sdp", SDP.into()).unwrap()
+}
+
+/// Two hosts, `a` in a call of its own from outside so that it has a session on a shard, and a second leg of that session
+/// that dials.
+struct Pair {
+    a: Host,
+    b: Host,
+    session: Session,
+    /// The call that opened `session`; it stays up, ringing.
+    _first: Leg,
+    /// Keeps the peer of `_first` alive.
+    _opener: std::net::UdpSocket,
+}
+
+impl Pair {
+    async fn start() -> Self {
+        let mut a = Host::start();
+        let b = Host::start();
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let me = socket.local_addr().unwrap();
+        let invite = format!(
+            "INVITE {} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bKopen;rport\r\nFrom: <sip:o@{me}>;tag=o\r\nTo: <{}>\r\n\
+             Call-ID: open@{me}\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContact: <sip:o@{me}>\r\nContent-Length: 0\r\n\r\n",
+            a.uri("open"),
+            a.uri("open")
+        );
+        socket.send_to(invite.as_bytes(), a.addr()).unwrap();
+        let (session, first) = a.next_call().await;
+        Self {
+            a,
+            b,
+            session,
+            _first: first,
+            _opener: socket,
+        }
+    }
+
+    /// A call from a leg of `a` to `b`, answered.
+    async fn connected(&mut self) -> (Leg, Session, Leg) {
+        let ours = self.session.new_leg().unwrap();
+        let options = MakeCallOptions {
+            offer: Some(sdp(&self.session)),
+            ..MakeCallOptions::default()
+        };
+        let dest = self.b.uri("bob");
+        let (call, answered) = tokio::join!(ours.make_call(&dest, &options), async {
+            let (session, leg) = self.b.next_call().await;
+            leg.answer(sdp(&session), Vec::new(), SOON).await.unwrap();
+            (session, leg)
+        });
+        call.unwrap();
+        (ours, answered.0, answered.1)
+    }
+}
+
+async fn eventually(holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(SOON, waiting).await.expect("it never came to hold");
+}
+
+async fn event_of(session: &Session, leg: &Leg) -> Event {
+    session
+        .next_event(Some(&[leg.id()]), Some(SOON))
+        .await
+        .expect("no event")
+}
+
+#[tokio::test]
+async fn a_call_is_placed_answered_and_hung_up() {
+    let mut pair = Pair::start().await;
+    let (ours, theirs_session, theirs) = pair.connected().await;
+    assert_eq!(
+        (ours.state(), theirs.state()),
+        (CallState::Connected, CallState::Connected)
+    );
+    assert_eq!((theirs.ani().as_str(), theirs.dnis().as_str()), ("tester", "bob"));
+    assert_eq!((ours.ani().as_str(), ours.dnis().as_str()), ("tester", "bob"));
+    let received = theirs.remote_offer().unwrap();
+    assert!(
+        received.data().ends_with(b"m=audio 4000 RTP/AVP 0\r\n"),
+        "LF became CRLF"
+    );
+    assert_eq!(
+        ours.remote_offer().unwrap().data(),
+        theirs.local_offer().unwrap().data()
+    );
+
+    ours.hangup(Some("bye for now")).unwrap();
+    let info = theirs.wait_for_hangup(Some(SOON)).await.unwrap();
+    assert_eq!(
+        (info.by, info.text.as_deref()),
+        (Party::Remote, Some("bye for now"))
+    );
+    assert!(
+        matches!(theirs.ring(Vec::new()), Err(CallError::Hangup(_))),
+        "the peer ended it"
+    );
+    assert!(
+        matches!(ours.cancel(None), Err(CallError::WrongState(_))),
+        "this side ended it"
+    );
+    assert_eq!(ours.wait_for_hangup(None).await.unwrap().by, Party::Local);
+    assert!(
+        theirs_session.poll_event().is_none(),
+        "what a wait took is no event"
+    );
+}
+
+#[tokio::test]
+async fn a_rejected_leg_is_idle_and_may_hunt_on() {
+    let mut pair = Pair::start().await;
+    let ours = pair.session.new_leg().unwrap();
+    let options = MakeCallOptions::default();
+    let status = |code, reason: &str| {
+        Err(CallError::Rejected(Status {
+            code,
+            reason: reason.to_owned(),
+        }))
+    };
+    assert_eq!(
+        ours.make_call(&pair.b.uri("nobody"), &options).await,
+        status(404, "Not Found")
+    );
+    assert_eq!(ours.state(), CallState::Idle);
+
+    let dest = pair.b.uri("bob");
+    let (busy, ()) = tokio::join!(ours.make_call(&dest, &options), async {
+        let (_, leg) = pair.b.next_call().await;
+        leg.reject(486, Some("At Lunch"), Vec::new()).unwrap();
+    });
+    assert_eq!(busy, status(486, "At Lunch"));
+    let (call, _theirs) = tokio::join!(ours.make_call(&dest, &options), async {
+        let (session, leg) = pair.b.next_call().await;
+        leg.answer(sdp(&session), Vec::new(), Duration::ZERO)
+            .await
+            .unwrap();
+        (session, leg)
+    });
+    // No offer of ours: theirs waits for an answer, which the ACK carries.
+    assert!(call.unwrap().body.is_some());
+    assert_eq!(ours.state(), CallState::OfferedByRemote);
+    ours.answer(sdp(&pair.session), Vec::new(), SOON).await.unwrap();
+    assert_eq!(ours.state(), CallState::Connected);
+}
+
+#[tokio::test]
+async fn a_timeout_cancels_and_the_leg_may_dial_again() {
+    let mut pair = Pair::start().await;
+    let ours = pair.session.new_leg().unwrap();
+    let options = MakeCallOptions {
+        timeout: Duration::from_millis(300),
+        ..MakeCallOptions::default()
+    };
+    let dest = pair.b.uri("bob");
+    let (outcome, theirs) = tokio::join!(ours.make_call(&dest, &options), async {
+        let (session, leg) = pair.b.next_call().await;
+        leg.ring(Vec::new()).unwrap();
+        (session, leg)
+    });
+    assert_eq!(outcome, Err(CallError::Timeout));
+    assert_eq!(ours.state(), CallState::Idle);
+    let info = theirs.1.wait_for_hangup(Some(SOON)).await.unwrap();
+    assert_eq!(
+        (info.by, info.status.map(|status| status.code)),
+        (Party::Remote, Some(487))
+    );
+    drop(theirs);
+    let (again, _theirs, _) = pair.connected().await;
+    assert_eq!(again.state(), CallState::Connected);
+}
+
+#[tokio::test]
+async fn dial_tells_by_events_and_cancel_ends_the_attempt_only() {
+    let mut pair = Pair::start().await;
+    let ours = pair.session.new_leg().unwrap();
+    ours.dial(&pair.b.uri("bob"), &MakeCallOptions::default())
+        .unwrap();
+    assert!(matches!(
+        ours.dial("sip:x@127.0.0.1", &MakeCallOptions::default()),
+        Err(CallError::WrongState(_))
+    ));
+    let (_session, theirs) = pair.b.next_call().await;
+    theirs
+        .progress(183, Some(sdp(&pair.session)), Vec::new())
+        .unwrap();
+    let event = event_of(&pair.session, &ours).await;
+    assert!(matches!(
+        event.kind,
+        EventKind::Progress {
+            status: Status { code: 183, .. },
+            body: Some(_),
+            ..
+        }
+    ));
+    assert_eq!(
+        (ours.state(), theirs.state()),
+        (CallState::Early, CallState::Early)
+    );
+    ours.cancel(None).unwrap();
+    assert_eq!(ours.state(), CallState::Idle);
+    assert!(matches!(
+        event_of(&pair.session, &ours).await.kind,
+        EventKind::Failed(CallError::Cancelled)
+    ));
+    assert_eq!(
+        theirs.wait_for_hangup(Some(SOON)).await.unwrap().by,
+        Party::Remote
+    );
+}
+
+#[tokio::test]
+async fn digits_arrive_in_order_and_are_kept_until_they_are_read() {
+    let mut pair = Pair::start().await;
+    let (ours, _session, theirs) = pair.connected().await;
+    let tone = Duration::from_millis(20);
+    ours.send_dtmf("12#A", tone, tone).await.unwrap();
+    for digit in ['1', '2', '#', 'A'] {
+        assert_eq!(theirs.wait_for_dtmf(SOON).await.unwrap().digit, digit);
+    }
+    assert_eq!(
+        theirs.wait_for_dtmf(Duration::ZERO).await,
+        Err(CallError::Timeout)
+    );
+    assert_eq!(theirs.dtmf_buffer(), "12#A");
+    assert!(matches!(
+        ours.send_dtmf("1x", tone, tone).await,
+        Err(CallError::Invalid(_))
+    ));
+
+    ours.send_dtmf("7", tone, tone).await.unwrap();
+    ours.hangup(None).unwrap();
+    theirs.wait_for_hangup(Some(SOON)).await.unwrap();
+    assert_eq!(
+        theirs.wait_for_dtmf(SOON).await.unwrap().digit,
+        '7',
+        "typed before the end"
+    );
+    assert!(matches!(
+        theirs.wait_for_dtmf(SOON).await,
+        Err(CallError::Hangup(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_message_within_the_call_is_an_event_of_the_peer() {
+    let mut pair = Pair::start().await;
+    let (ours, session, theirs) = pair.connected().await;
+    let text = pair.session.body("text/plain", b"hello".to_vec()).unwrap();
+    assert_eq!(ours.send_message(text, SOON).await.unwrap().code, 200);
+    match event_of(&session, &theirs).await.kind {
+        EventKind::Message(body) => assert_eq!(
+            (body.content_type(), &body.data()[..]),
+            ("text/plain", &b"hello"[..])
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn hold_and_resume_are_offers_that_the_peer_sees() {
+    let mut pair = Pair::start().await;
+    let (ours, session, theirs) = pair.connected().await;
+    ours.hold().await.unwrap();
+    assert_eq!(ours.state(), CallState::Held);
+    assert!(matches!(event_of(&session, &theirs).await.kind, EventKind::Held));
+    let offered = String::from_utf8(theirs.remote_offer().unwrap().data().to_vec()).unwrap();
+    assert!(
+        offered.contains("a=sendonly\r\n") && offered.contains("o=test 1 2 "),
+        "{offered}"
+    );
+    ours.hold().await.unwrap();
+    ours.resume().await.unwrap();
+    assert_eq!(ours.state(), CallState::Connected);
+    assert!(matches!(
+        event_of(&session, &theirs).await.kind,
+        EventKind::Resumed
+    ));
+    ours.hangup(None).unwrap();
+    assert!(matches!(ours.hold().await, Err(CallError::WrongState(_))));
+}
+
+#[tokio::test]
+async fn a_reoffer_updates_both_sides_by_reinvite_and_by_update() {
+    let mut pair = Pair::start().await;
+    let (ours, _session, theirs) = pair.connected().await;
+    for (port, use_update) in [(5000, false), (6000, true)] {
+        let text = SDP.replace("4000", &port.to_string());
+        let offer = pair.session.body("application/sdp", text.into()).unwrap();
+        let options = ReofferOptions {
+            offer: Some(offer.clone()),
+            use_update,
+            ..ReofferOptions::default()
+        };
+        let answer = ours.reoffer(&options).await.unwrap();
+        assert_eq!(answer.status.code, 200);
+        assert_eq!(ours.local_offer(), Some(offer.clone()));
+        // Their shard answers first and tells the leg then.
+        eventually(|| {
+            theirs
+                .remote_offer()
+                .is_some_and(|body| body.data() == offer.data())
+        })
+        .await;
+        assert_eq!(ours.state(), CallState::Connected);
+    }
+    theirs.hangup(None).unwrap();
+    ours.wait_for_hangup(Some(SOON)).await.unwrap();
+    assert!(matches!(
+        ours.reoffer(&ReofferOptions::default()).await,
+        Err(CallError::Hangup(_))
+    ));
+}
+
+#[tokio::test]
+async fn dropping_a_leg_ends_it_on_the_wire_and_nothing_is_left() {
+    let mut pair = Pair::start().await;
+    let (ours, _session, theirs) = pair.connected().await;
+    drop(ours);
+    assert_eq!(
+        theirs.wait_for_hangup(Some(SOON)).await.unwrap().by,
+        Party::Remote
+    );
+    let before = pair.a.wire.legs();
+    let (ours, _session, theirs) = pair.connected().await;
+    assert!(pair.a.wire.legs() > before.saturating_sub(1));
+    drop(theirs);
+    assert_eq!(ours.wait_for_hangup(Some(SOON)).await.unwrap().by, Party::Remote);
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_refused_with_the_reason() {
+    let mut pair = Pair::start().await;
+    let ours = pair.session.new_leg().unwrap();
+    let options = MakeCallOptions::default();
+    for dest in [
+        "",
+        "bob",
+        "sip:",
+        "sip:a b@h",
+        "sip:a@h\r\nX: y",
+        "sip:a@h>",
+        "http://h",
+    ] {
+        let refused = ours.dial(dest, &options);
+        assert!(
+            matches!(refused, Err(CallError::Invalid(_) | CallError::Unsupported(_))),
+            "{dest:?}: {refused:?}"
+        );
+    }
+    for (name, value) in [
+        ("", "x"),
+        ("a b", "x"),
+        ("X-A\r\n", "x"),
+        ("X-A", "a\r\nVia: x"),
+        ("X-A", "\0"),
+        ("Via", "x"),
+    ] {
+        assert!(pair.session.header(name, value).is_err(), "{name:?}: {value:?}");
+    }
+    assert!(pair.session.header("X-A", "Größe; a=\"b\"").is_ok());
+    let big = vec![b'x'; CallLimits::default().body_max_bytes + 1];
+    for (kind, data) in [
+        ("text/plain", big),
+        ("text", vec![]),
+        ("a/b\r\nX: y", vec![]),
+        ("application/sdp", b"o=x".to_vec()),
+    ] {
+        assert!(pair.session.body(kind, data).is_err(), "{kind}");
+    }
+    let (_, _session, theirs) = pair.connected().await;
+    assert!(matches!(
+        theirs.reject(486, None, Vec::new()),
+        Err(CallError::WrongState(_) | CallError::Hangup(_))
+    ));
+}
