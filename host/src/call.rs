@@ -30,6 +30,7 @@ mod session;
 mod session_description;
 mod subscription;
 mod text;
+mod transfer;
 mod unsupported;
 mod wait;
 
@@ -50,4 +51,4 @@ pub use registration::{Binding, RegisterOptions, Registration};
 pub use session::{Session, SessionContext, Turns};
 pub use subscription::{Notification, SubscribeOptions, Subscription, SubscriptionState};
 pub use text::{Body, DialTarget, Header, ReceivedHeader};
-pub use unsupported::TransferResult;
+pub use transfer::TransferResult;

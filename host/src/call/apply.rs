@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use callbox_sip::endpoint::{EndKind, Ended, EndpointError, LegEvent, Party as SipParty, RequestFailure};
+use callbox_sip::endpoint::{
+    EndKind, Ended, EndpointError, LegEvent, Party as SipParty, RequestFailure, RequestId,
+};
 use callbox_sip::message::Message;
 
 use super::dtmf;
@@ -64,8 +66,15 @@ impl LegShared {
             LegEvent::Offer { request, .. } => self.peer_offered(&mut inner, &request),
             // The flow's own time-out has told it; an offer is never left to a flow yet, so none is withdrawn.
             LegEvent::ReofferTimedOut { .. } | LegEvent::OfferWithdrawn { .. } => {}
-            // Transfers are not told to flows yet: the endpoint refuses the peer's REFER itself when nobody decides.
-            LegEvent::Refer { .. } | LegEvent::ReferWithdrawn { .. } | LegEvent::TransferProgress { .. } => {}
+            LegEvent::TransferProgress {
+                request,
+                status,
+                last,
+            } => {
+                inner.transfer_reported(request, status, last);
+            }
+            // The exchange has refused it: flows cannot decide a REFER yet.
+            LegEvent::Refer { .. } | LegEvent::ReferWithdrawn { .. } => {}
             LegEvent::Ended(ended) => self.over(&mut inner, &ended),
         }
         drop(inner);
@@ -225,6 +234,18 @@ impl LegShared {
             inner.outcome = Some(Err(error));
         } else {
             self.session.post(self.id, EventKind::Failed(error));
+        }
+    }
+}
+
+impl LegInner {
+    /// The endpoint has taken a request of the flow's, or not.
+    pub(super) fn request_sent(&mut self, ticket: u64, sent: Result<RequestId, EndpointError>) {
+        if let Some((_, pending)) = self.requests.iter_mut().find(|(of, _)| *of == ticket) {
+            *pending = match sent {
+                Ok(request) => Pending::Waiting(Some(request)),
+                Err(error) => Pending::Failed(refusal(&error)),
+            };
         }
     }
 }

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use callbox_sip::endpoint::{Body, Header, InDialogRequest, InviteRequest, LegId, Reason, ReofferRequest};
+use callbox_sip::endpoint::{
+    Body, Header, InDialogRequest, InviteRequest, LegId, Reason, ReferRequest, ReofferRequest,
+};
 
 use super::leg::LegShared;
 use super::registration::RegistrationShared;
@@ -67,8 +69,21 @@ pub(super) enum Command {
     Reoffer {
         request: Box<ReofferRequest>,
     },
+    Refer {
+        ticket: u64,
+        target: ReferTarget,
+        request: Box<ReferRequest>,
+    },
     Request {
         ticket: Option<u64>,
         request: Box<InDialogRequest>,
     },
+}
+
+/// Whom the peer shall call.
+pub(super) enum ReferTarget {
+    /// This URI.
+    Uri(String),
+    /// The peer of this leg, in its place.
+    Leg(LegId),
 }

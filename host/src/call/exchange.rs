@@ -13,9 +13,9 @@ use callbox_sip::endpoint::{
     Endpoint, EndpointError, Event, LegEvent, LegId, RegistrationId, SubscriptionId,
 };
 
-use super::command::{Command, Scheduled};
+use super::command::{Command, ReferTarget, Scheduled};
 use super::incoming::{IncomingCall, IncomingCalls};
-use super::leg::{LegShared, Pending};
+use super::leg::LegShared;
 use super::registration::RegistrationShared;
 use super::subscription::SubscriptionShared;
 use crate::wire::{ShardCore, ShardWaker};
@@ -154,16 +154,28 @@ impl Exchange {
                     inner.offer_sent(sent.map_err(|error| super::apply::refusal(&error)));
                     leg.session.changed.notify_waiters();
                 }
+                Command::Refer {
+                    ticket,
+                    target,
+                    mut request,
+                } => {
+                    let Some(id) = inner.sip else { continue };
+                    let refer_to = match target {
+                        ReferTarget::Uri(uri) => Ok(uri),
+                        ReferTarget::Leg(other) => endpoint.refer_to_replacing(other),
+                    };
+                    let sent = refer_to.and_then(|refer_to| {
+                        request.refer_to = refer_to;
+                        endpoint.refer(now, id, *request)
+                    });
+                    inner.request_sent(ticket, sent);
+                    leg.session.changed.notify_waiters();
+                }
                 Command::Request { ticket, request } => {
                     let Some(id) = inner.sip else { continue };
-                    let result = endpoint.request(now, id, *request);
-                    let pending =
-                        ticket.and_then(|ticket| inner.requests.iter_mut().find(|(of, _)| *of == ticket));
-                    if let Some((_, pending)) = pending {
-                        *pending = match result {
-                            Ok(request) => Pending::Waiting(Some(request)),
-                            Err(error) => Pending::Failed(super::apply::refusal(&error)),
-                        };
+                    let sent = endpoint.request(now, id, *request);
+                    if let Some(ticket) = ticket {
+                        inner.request_sent(ticket, sent);
                     }
                     leg.session.changed.notify_waiters();
                 }
@@ -203,8 +215,17 @@ impl ShardCore for Exchange {
 
     fn event(&mut self, now: Instant, endpoint: &mut Endpoint, event: Event) {
         match event {
+            // The other call may be another tenant's, or live on another shard: nobody decides about that yet.
             Event::Incoming {
-                leg, request, path, ..
+                leg,
+                replaces: Some(_),
+                ..
+            } => late(endpoint.reject(now, leg, 481, None, &[])),
+            Event::Incoming {
+                leg,
+                request,
+                path,
+                replaces: None,
             } => {
                 let call = IncomingCall::new(leg, request, path, Arc::clone(&self.queue));
                 match call.offer(&*self.incoming) {
@@ -218,6 +239,11 @@ impl ShardCore for Exchange {
                     Err(refusal) => late(endpoint.reject(now, leg, refusal.code, None, &refusal.headers())),
                 }
             }
+            // Flows cannot decide yet whom the peer makes them call, so the answer is no, at once.
+            Event::Leg {
+                leg,
+                event: LegEvent::Refer { refer, .. },
+            } => late(endpoint.reject_refer(now, leg, refer, 603, None, &[])),
             Event::Leg { leg: id, event } => {
                 let over = matches!(event, LegEvent::Ended(_));
                 if let Some(entry) = self.legs.get(&id) {

@@ -23,6 +23,7 @@ use super::info::InfoRequest;
 use super::reoffer::Offering;
 use super::session::SessionShared;
 use super::text::{Body, ReceivedHeader};
+use super::transfer::Progress;
 
 /// Who called whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +137,8 @@ pub(super) struct LegInner {
     /// The ACK of our 200 came. It stays true after the end: an ACK and a BYE may come before `answer` wakes.
     pub(super) confirmed: bool,
     pub(super) offering: Option<Offering>,
+    /// The REFER of ours, and how it goes.
+    pub(super) transfer: Option<Progress>,
     /// We put the peer on hold.
     pub(super) held: bool,
     pub(super) held_by_peer: bool,
@@ -451,6 +454,7 @@ impl LegInner {
             was_answered: false,
             confirmed: false,
             offering: None,
+            transfer: None,
             held: false,
             held_by_peer: false,
             max_duration: None,

@@ -6,19 +6,9 @@
 use std::time::Duration;
 
 use super::error::CallError;
-use super::error::Status;
 use super::leg::Leg;
-use super::options::{BridgeOptions, TransferOptions};
+use super::options::BridgeOptions;
 use super::session::Session;
-
-/// What the peer said to a transfer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TransferResult {
-    /// The answer to the REFER.
-    pub accepted: Status,
-    /// How the transfer ended, if that was waited for.
-    pub outcome: Option<Status>,
-}
 
 impl Leg {
     /// Seed `accept`: waits for one more incoming call.
@@ -27,30 +17,6 @@ impl Leg {
     /// `Unsupported`.
     pub async fn accept(&self, _service: &str, _timeout: Duration) -> Result<(), CallError> {
         Err(CallError::unsupported("accept"))
-    }
-
-    /// Seed `blindxfer`.
-    ///
-    /// # Errors
-    /// `Unsupported`.
-    pub async fn blind_transfer(
-        &self,
-        _dest: &str,
-        _options: &TransferOptions,
-    ) -> Result<TransferResult, CallError> {
-        Err(CallError::unsupported("blind-transfer"))
-    }
-
-    /// REFER with Replaces.
-    ///
-    /// # Errors
-    /// `Unsupported`.
-    pub async fn attended_transfer(
-        &self,
-        _other: &Leg,
-        _options: &TransferOptions,
-    ) -> Result<TransferResult, CallError> {
-        Err(CallError::unsupported("attended-transfer"))
     }
 }
 

@@ -192,7 +192,10 @@ impl RunReport {
 
     fn log(&self) {
         let (outcome, fuel, memory) = (self.outcome.name(), self.fuel_used, self.memory_bytes);
-        if self.outcome.is_return() {
+        if let Outcome::Failed(_) = self.outcome {
+            // The flow's own words, which its author looks for in the log.
+            tracing::info!(outcome, fuel, memory, "the flow {}", self.outcome);
+        } else if self.outcome.is_return() {
             tracing::debug!(outcome, fuel, memory, "the flow {}", self.outcome);
         } else {
             let backtrace = self.backtrace.as_deref().unwrap_or("none");

@@ -1,0 +1,180 @@
+//! Transfer: asks the peer to call somebody else (RFC 3515), blindly or in place of another leg of the session (RFC 3891).
+//!
+//! The destination is asked for by the tenant's rules as if this host dialled it: who may not call a number may not make
+//! others call it on his word.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use callbox_sip::endpoint::{ReferRequest, RequestId};
+use tokio::time::Instant;
+
+use super::command::{Command, ReferTarget};
+use super::error::{CallError, Status};
+use super::facts;
+use super::leg::{Leg, LegInner, Pending, Phase};
+use super::options::TransferOptions;
+use super::policy::DialRequest;
+use super::text::{self, DialTarget};
+
+/// The longest wait for the answer to a REFER, whatever the flow asks for: the transaction is over by then.
+const ACCEPTED_WITHIN: Duration = Duration::from_secs(60);
+
+/// What the peer said to a transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferResult {
+    /// The answer to the REFER.
+    pub accepted: Status,
+    /// How the transfer ended, if that was waited for and the peer told.
+    pub outcome: Option<Status>,
+}
+
+/// How a REFER of ours goes, by the peer's reports.
+#[derive(Default)]
+pub(super) struct Progress {
+    latest: Option<Status>,
+    last: bool,
+}
+
+impl Leg {
+    /// Asks the peer to call `dest`, and hangs up once it agrees. Seed `blindxfer`.
+    ///
+    /// # Errors
+    /// `Rejected` when the peer refuses, `Timeout`, `Denied`, `Invalid`, `WrongState`, `Hangup`. The leg stays up.
+    pub async fn blind_transfer(
+        &self,
+        dest: &str,
+        options: &TransferOptions,
+    ) -> Result<TransferResult, CallError> {
+        self.shared.lock().require_established("blind-transfer")?;
+        let target = DialTarget::parse(dest)?;
+        let request = DialRequest {
+            target: &target,
+            caller_user: None,
+            caller_name: None,
+            trunk: None,
+        };
+        self.shared.session.context.policy.grant(&request)?;
+        self.transfer(
+            ReferTarget::Uri(target.as_str().to_owned()),
+            options,
+            "blind-transfer",
+        )
+        .await
+    }
+
+    /// Asks the peer to take the place of `other`: the two peers talk, this host is out.
+    ///
+    /// # Errors
+    /// As [`Leg::blind_transfer`]; `WrongState` too when `other` is not established.
+    pub async fn attended_transfer(
+        &self,
+        other: &Leg,
+        options: &TransferOptions,
+    ) -> Result<TransferResult, CallError> {
+        self.shared.lock().require_established("attended-transfer")?;
+        if Arc::ptr_eq(&self.shared, &other.shared) {
+            return Err(CallError::invalid("a leg cannot be transferred to itself"));
+        }
+        let sip = {
+            let other = other.shared.lock();
+            other.require_established("attended-transfer")?;
+            other.sip
+        };
+        let sip =
+            sip.ok_or_else(|| CallError::WrongState("attended-transfer to a leg without a call".to_owned()))?;
+        self.transfer(ReferTarget::Leg(sip), options, "attended-transfer")
+            .await
+    }
+
+    async fn transfer(
+        &self,
+        target: ReferTarget,
+        options: &TransferOptions,
+        method: &str,
+    ) -> Result<TransferResult, CallError> {
+        let session = &self.shared.session;
+        text::check_headers(&options.headers, &session.context.limits)?;
+        let deadline = session.deadline(options.timeout);
+        let ticket = {
+            let mut inner = self.shared.lock();
+            inner.require_established(method)?;
+            let ticket = inner.open_request(session.context.limits.requests_max)?;
+            let request = ReferRequest {
+                refer_to: String::new(),
+                referred_by: None,
+                progress: options.wait_for_outcome,
+                headers: options.headers.iter().map(facts::to_sip_header).collect(),
+            };
+            let command = Command::Refer {
+                ticket,
+                target,
+                request: Box::new(request),
+            };
+            if let Err(error) = self.shared.command(&mut inner, command) {
+                inner.close_request(ticket);
+                return Err(error);
+            }
+            inner.transfer = Some(Progress::default());
+            ticket
+        };
+        let answer = self
+            .wait(
+                Some(deadline.min(Instant::now() + ACCEPTED_WITHIN)),
+                |inner| match inner.take_answer(ticket) {
+                    Some(Pending::Answered(message)) => Some(Ok(facts::status(&message))),
+                    Some(Pending::Failed(error)) => Some(Err(error)),
+                    Some(Pending::Waiting(_)) | None => inner.no_more(method).map(Err),
+                },
+            )
+            .await;
+        self.shared.lock().close_request(ticket);
+        let accepted = answer?;
+        if accepted.code >= 300 {
+            return Err(CallError::Rejected(accepted));
+        }
+        let outcome = match options.wait_for_outcome {
+            false => None,
+            true => {
+                self.wait(Some(deadline), |inner| inner.outcome_of_transfer(method))
+                    .await?
+            }
+        };
+        // A transfer that is known to have failed leaves the peer with us, as every failure does.
+        if let Some(status) = outcome.as_ref().filter(|status| status.code >= 300) {
+            return Err(CallError::Rejected(status.clone()));
+        }
+        if !options.keep_leg {
+            self.shared.finish(480, None);
+        }
+        Ok(TransferResult { accepted, outcome })
+    }
+}
+
+impl LegInner {
+    fn outcome_of_transfer(&mut self, method: &str) -> Option<Result<Option<Status>, CallError>> {
+        match &mut self.transfer {
+            Some(progress) if progress.last => Some(Ok(progress.latest.take())),
+            // A peer that hangs up because the transfer went through has told all it had to tell.
+            Some(progress) if self.phase == Phase::Terminated && progress.latest.is_some() => {
+                Some(Ok(progress.latest.take()))
+            }
+            _ => self.no_more(method).map(Err),
+        }
+    }
+
+    /// The peer reports on a transfer of ours.
+    pub(super) fn transfer_reported(
+        &mut self,
+        _request: RequestId,
+        status: Option<(u16, String)>,
+        last: bool,
+    ) {
+        if let Some(progress) = &mut self.transfer {
+            if let Some((code, reason)) = status {
+                progress.latest = Some(Status { code, reason });
+            }
+            progress.last |= last;
+        }
+    }
+}
