@@ -101,13 +101,6 @@ impl Setup {
         self
     }
 
-    /// Lets a tenant dial these hosts. Before its flows.
-    pub fn dial(mut self, tenant: &str, hosts: &[&str]) -> Self {
-        self.tenants
-            .push((tenant.to_owned(), format!("dial = {hosts:?}\n")));
-        self
-    }
-
     /// Keeps compiled flows there; without it in a folder that goes with the server, so that nothing is shared.
     pub fn cache(mut self, folder: &Path) -> Self {
         self.cache = Some(folder.to_owned());
