@@ -149,7 +149,12 @@ impl Setup {
                 .filter(|(tenant, _)| tenant == name)
                 .flat_map(|(_, rules)| rules)
                 .collect();
-            writeln!(text, "[[tenant]]\nname = {name:?}\ndial = {dial:?}\n{flows}").unwrap();
+            // An empty list is a mistake to the configuration; no list is nowhere.
+            let dial = match dial.is_empty() {
+                true => String::new(),
+                false => format!("dial = {dial:?}\n"),
+            };
+            writeln!(text, "[[tenant]]\nname = {name:?}\n{dial}{flows}").unwrap();
         }
         text + &self.routes
     }
