@@ -486,3 +486,21 @@ async fn what_cannot_be_sent_is_refused_with_the_reason() {
         Err(CallError::WrongState(_) | CallError::Hangup(_))
     ));
 }
+
+#[tokio::test]
+async fn timers_become_events_and_one_too_many_is_counted() {
+    let session = Session::detached("timers".to_owned(), context());
+    let most = u32::try_from(CallLimits::default().timers_max).unwrap();
+    session.set_timer(1, Duration::from_millis(30));
+    session.set_timer(0, Duration::from_millis(10));
+    for id in 2..=most {
+        session.set_timer(id, Duration::from_secs(60));
+    }
+    let next = || session.next_event(None, Some(SOON));
+    assert!(matches!(next().await.unwrap().kind, EventKind::Overflow(1)));
+    assert!(matches!(next().await.unwrap().kind, EventKind::Timer(0)));
+    assert!(matches!(next().await.unwrap().kind, EventKind::Timer(1)));
+    session.set_timer(7, Duration::ZERO);
+    session.cancel_timer(7);
+    assert!(session.poll_event().is_none(), "forgotten before it was read");
+}

@@ -117,6 +117,11 @@ impl Mailbox {
         ticket
     }
 
+    /// Counts an event that will never come.
+    pub(super) fn lose_one(&mut self) {
+        self.lost = self.lost.saturating_add(1);
+    }
+
     /// The oldest event of these sources; the news that events were lost comes first.
     pub(super) fn take(&mut self, sources: Option<&[u32]>) -> Option<(u64, Event)> {
         let wanted = |source: u32| sources.is_none_or(|sources| sources.contains(&source));

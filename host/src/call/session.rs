@@ -219,23 +219,20 @@ impl Session {
         taken.map(|taken| self.shared.hand_out(taken))
     }
 
-    /// Sets timer `id`, which becomes an event; a timer of the same id is set anew.
-    ///
-    /// # Errors
-    /// `Denied(Limit)` when `timers_max` are set.
-    pub fn set_timer(&self, id: u32, after: Duration) -> Result<(), CallError> {
-        let at = Instant::now() + after;
+    /// Sets timer `id`, which becomes an event; a timer of the same id is set anew. Beyond `timers_max` it is not set, and
+    /// the next overflow event counts it.
+    pub fn set_timer(&self, id: u32, after: Duration) {
+        let at = self.shared.deadline(after);
         {
             let mut inner = self.shared.lock();
             let full = inner.timers.len() >= self.shared.context.limits.timers_max;
             match inner.timers.iter_mut().find(|timer| timer.0 == id) {
                 Some(timer) => timer.1 = at,
-                None if full => return Err(CallError::limit("limits.call.timers_max")),
+                None if full => inner.mailbox.lose_one(),
                 None => inner.timers.push((id, at)),
             }
         }
         self.shared.changed.notify_waiters();
-        Ok(())
     }
 
     /// Forgets timer `id`, also where it has expired and was not read yet.

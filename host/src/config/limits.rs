@@ -234,7 +234,7 @@ limits! {
             "the oldest is forgotten; it has been answered 200.";
         timers_max: usize = 64, 1..=4_096, "timers",
             "Running timers of one session.",
-            "the flow gets denied(limit).";
+            "the timer is not set; the flow gets overflow.";
         headers_max: usize = 64, 1..=150, "headers",
             "That a flow may add to one message.",
             "the flow gets denied(limit).";

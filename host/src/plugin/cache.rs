@@ -27,7 +27,7 @@ pub(super) struct Cache {
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// It cannot be made or looked at.
-    #[error("the cache directory {dir} cannot be used: {source}. Make it, or name another with --cache", dir = dir.display())]
+    #[error("the cache directory {dir} cannot be used: {source}. Make it, or name another with cache_dir", dir = dir.display())]
     Dir {
         /// The directory.
         dir: PathBuf,

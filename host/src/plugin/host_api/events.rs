@@ -9,7 +9,7 @@ use super::subscription::notification;
 use super::types::{body, duration, error, hangup_info, milliseconds, status};
 use crate::call::{self, EventKind, Leg};
 use crate::plugin::flow_log::Level;
-use crate::plugin::state::{CallState, LimitReached, waited};
+use crate::plugin::state::{CallState, waited};
 
 /// A REFER from the peer. The host answers every REFER itself so far, so none is ever made.
 pub enum Referral {}
@@ -46,10 +46,8 @@ impl wit::Host for CallState {
 
     async fn set_timer(&mut self, id: u32, after: u32) -> wasmtime::Result<()> {
         self.enter(0).await;
-        Ok(self
-            .session
-            .set_timer(id, duration(after))
-            .map_err(|error| LimitReached(error.to_string()))?)
+        self.session.set_timer(id, duration(after));
+        Ok(())
     }
 
     async fn cancel_timer(&mut self, id: u32) -> wasmtime::Result<()> {
