@@ -182,8 +182,9 @@ fn pool(limits: &PluginLimits, calls: u32) -> PoolingAllocationConfig {
 const STACK_KEPT: usize = 8 << 10;
 const MEMORY_KEPT: usize = 64 << 10;
 const TABLE_KEPT: usize = 4 << 10;
-/// Pages of so many finished calls go back to the kernel at once: one interruption of the other cores, not eight.
-const DECOMMIT_BATCH: usize = 8;
+/// Pages of so many finished calls go back to the kernel at once. One, although more would save system calls: what waits for
+/// its batch stays resident, and a hostile flow leaves all the memory that it was allowed.
+const DECOMMIT_BATCH: usize = 1;
 
 #[cfg(test)]
 mod tests {
