@@ -62,7 +62,6 @@ pub(super) enum Command {
     },
     /// Ends an attempt that the leg itself has already given up and forgotten.
     Abandon {
-        attempt: u32,
         sip: Option<LegId>,
         reason: Option<Reason>,
     },

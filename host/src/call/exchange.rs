@@ -108,15 +108,9 @@ impl Exchange {
                     Err(error) if inner.attempt == attempt => leg.attempt_refused(&mut inner, &error),
                     Err(_) => {}
                 },
-                Command::Abandon { attempt, sip, reason } => {
-                    // Given up before the endpoint gave it a name: `Invite` of an old attempt ends itself above, one
-                    // that was started since the flow looked is found by its number.
-                    let id = sip.or_else(|| {
-                        self.legs.iter().find_map(|(id, entry)| {
-                            (entry.attempt == attempt && Arc::ptr_eq(&entry.leg, leg)).then_some(*id)
-                        })
-                    });
-                    if let Some(id) = id {
+                Command::Abandon { sip, reason } => {
+                    // Without a name the INVITE of this attempt stood before us in the outbox, and has ended itself above.
+                    if let Some(id) = sip {
                         late(endpoint.hangup(now, id, reason.as_ref()));
                     }
                 }

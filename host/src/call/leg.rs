@@ -378,6 +378,19 @@ impl LegShared {
         }
     }
 
+    /// Gives the outbound attempt up and forgets it: the leg is idle, and the shard ends it on the wire (CANCEL, or ACK
+    /// and BYE where a 2xx crosses).
+    pub(super) fn abandon(
+        self: &Arc<Self>,
+        inner: &mut LegInner,
+        reason: Option<callbox_sip::endpoint::Reason>,
+    ) {
+        let sip = inner.sip.take();
+        inner.attempt = inner.attempt.wrapping_add(1);
+        inner.phase = Phase::Idle;
+        self.push(inner, Command::Abandon { sip, reason });
+    }
+
     pub(super) fn finish(self: &Arc<Self>, code: u16, reason: Option<callbox_sip::endpoint::Reason>) {
         let mut inner = self.lock();
         let mut info = HangupInfo {
@@ -403,9 +416,7 @@ impl LegShared {
                 );
             }
             Phase::RingingOut | Phase::EarlyOut => {
-                let (attempt, sip) = (inner.attempt, inner.sip.take());
-                self.push(&mut inner, Command::Abandon { attempt, sip, reason });
-                inner.attempt = inner.attempt.wrapping_add(1);
+                self.abandon(&mut inner, reason);
                 if inner.awaited {
                     inner.outcome = Some(Err(CallError::Cancelled));
                 }

@@ -29,7 +29,7 @@ impl Leg {
         let mut inner = self.shared.lock();
         inner.awaited = false;
         if answer == Err(CallError::Timeout) && matches!(inner.phase, Phase::RingingOut | Phase::EarlyOut) {
-            self.abandon(&mut inner, None);
+            self.shared.abandon(&mut inner, None);
         }
         answer
     }
@@ -56,7 +56,7 @@ impl Leg {
             inner.outcome = Some(Err(CallError::Cancelled));
         }
         let awaited = inner.awaited;
-        self.abandon(&mut inner, reason);
+        self.shared.abandon(&mut inner, reason);
         drop(inner);
         if awaited {
             self.shared.session.changed.notify_waiters();
@@ -66,14 +66,6 @@ impl Leg {
                 .post(self.shared.id, EventKind::Failed(CallError::Cancelled));
         }
         Ok(())
-    }
-
-    /// Forgets the attempt; the shard ends it on the wire (CANCEL, or ACK and BYE where a 2xx crosses).
-    fn abandon(&self, inner: &mut super::leg::LegInner, reason: Option<callbox_sip::endpoint::Reason>) {
-        let (attempt, sip) = (inner.attempt, inner.sip.take());
-        inner.attempt = inner.attempt.wrapping_add(1);
-        inner.phase = Phase::Idle;
-        self.shared.push(inner, Command::Abandon { attempt, sip, reason });
     }
 
     fn start(&self, dest: &str, options: &MakeCallOptions, awaited: bool) -> Result<(), CallError> {
