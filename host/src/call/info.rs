@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use callbox_sip::endpoint::InDialogRequest;
 use callbox_sip::message::{Message, Method};
+use tokio::time::Instant;
 
 use super::command::Command;
 use super::dtmf;
 use super::error::{CallError, Status};
 use super::facts;
-use super::leg::{Leg, Pending};
+use super::leg::{Leg, LegInner, Pending};
 use super::text::{self, Body, Header, ReceivedHeader};
 
 /// Digits that one `send-dtmf` sends.
@@ -157,37 +158,65 @@ impl Leg {
         let ticket = {
             let mut inner = self.shared.lock();
             inner.require_established(method.as_str())?;
-            let ticket = match wait {
-                Some(_) => Some(inner.open_request(self.shared.session.context.limits.requests_max)?),
-                None => None,
-            };
-            let request = InDialogRequest {
+            let request = Box::new(InDialogRequest {
                 method,
                 headers: headers.iter().map(facts::to_sip_header).collect(),
                 body: body.as_ref().map(facts::to_sip_body),
-            };
-            self.shared.command(
-                &mut inner,
-                Command::Request {
-                    ticket,
-                    request: Box::new(request),
-                },
-            )?;
-            ticket
+            });
+            if wait.is_some() {
+                let asked = |ticket| Command::Request {
+                    ticket: Some(ticket),
+                    request,
+                };
+                Some(self.ask(&mut inner, asked)?)
+            } else {
+                self.shared.command(
+                    &mut inner,
+                    Command::Request {
+                        ticket: None,
+                        request,
+                    },
+                )?;
+                None
+            }
         };
         let (Some(wait), Some(ticket)) = (wait, ticket) else {
             return Ok(None);
         };
+        let deadline = self.shared.session.deadline(wait);
+        self.answer_to(ticket, deadline, "the request").await.map(Some)
+    }
+
+    /// Leaves a command whose final response is awaited; [`Leg::answer_to`] takes it. A command that finds no room leaves
+    /// no place taken.
+    pub(super) fn ask(
+        &self,
+        inner: &mut LegInner,
+        command: impl FnOnce(u64) -> Command,
+    ) -> Result<u64, CallError> {
+        let ticket = inner.open_request(self.shared.session.context.limits.requests_max)?;
+        let left = self.shared.command(inner, command(ticket));
+        if left.is_err() {
+            inner.close_request(ticket);
+        }
+        left.map(|()| ticket)
+    }
+
+    /// Waits for the final response to what was asked, and gives its place back.
+    pub(super) async fn answer_to(
+        &self,
+        ticket: u64,
+        deadline: Instant,
+        method: &str,
+    ) -> Result<Message, CallError> {
         let answer = self
-            .wait(Some(self.shared.session.deadline(wait)), |inner| {
-                match inner.take_answer(ticket) {
-                    Some(Pending::Answered(message)) => Some(Ok(*message)),
-                    Some(Pending::Failed(error)) => Some(Err(error)),
-                    Some(Pending::Waiting(_)) | None => inner.no_more("the request").map(Err),
-                }
+            .wait(Some(deadline), |inner| match inner.take_answer(ticket) {
+                Some(Pending::Answered(message)) => Some(Ok(*message)),
+                Some(Pending::Failed(error)) => Some(Err(error)),
+                Some(Pending::Waiting(_)) | None => inner.no_more(method).map(Err),
             })
             .await;
         self.shared.lock().close_request(ticket);
-        answer.map(Some)
+        answer
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::command::{Command, ReferTarget};
 use super::error::{CallError, Status};
 use super::facts;
-use super::leg::{Leg, LegInner, Pending, Phase};
+use super::leg::{Leg, LegInner, Phase};
 use super::options::TransferOptions;
 use super::policy::DialRequest;
 use super::text::{self, DialTarget};
@@ -99,37 +99,22 @@ impl Leg {
         let ticket = {
             let mut inner = self.shared.lock();
             inner.require_established(method)?;
-            let ticket = inner.open_request(session.context.limits.requests_max)?;
-            let request = ReferRequest {
+            let request = Box::new(ReferRequest {
                 refer_to: String::new(),
                 referred_by: None,
                 progress: options.wait_for_outcome,
                 headers: options.headers.iter().map(facts::to_sip_header).collect(),
-            };
-            let command = Command::Refer {
+            });
+            let ticket = self.ask(&mut inner, |ticket| Command::Refer {
                 ticket,
                 target,
-                request: Box::new(request),
-            };
-            if let Err(error) = self.shared.command(&mut inner, command) {
-                inner.close_request(ticket);
-                return Err(error);
-            }
+                request,
+            })?;
             inner.transfer = Some(Progress::default());
             ticket
         };
-        let answer = self
-            .wait(
-                Some(deadline.min(Instant::now() + ACCEPTED_WITHIN)),
-                |inner| match inner.take_answer(ticket) {
-                    Some(Pending::Answered(message)) => Some(Ok(facts::status(&message))),
-                    Some(Pending::Failed(error)) => Some(Err(error)),
-                    Some(Pending::Waiting(_)) | None => inner.no_more(method).map(Err),
-                },
-            )
-            .await;
-        self.shared.lock().close_request(ticket);
-        let accepted = answer?;
+        let answer_within = deadline.min(Instant::now() + ACCEPTED_WITHIN);
+        let accepted = facts::status(&self.answer_to(ticket, answer_within, method).await?);
         if accepted.code >= 300 {
             return Err(CallError::Rejected(accepted));
         }
