@@ -13,6 +13,7 @@ mod limits;
 mod log;
 mod process;
 mod serve;
+mod wire_config;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -7,17 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use callbox_sip::endpoint::{EndpointConfig, EndpointLimits};
-use callbox_sip::message::MessageLimits;
-use callbox_sip::transaction::Timing;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::wire_config::wire_config;
 use super::{Failure, log, process};
 use crate::call::{Exchange, IncomingCalls, ShardQueue};
 use crate::config::{Config, Listen, LogFormat};
 use crate::plugin::{Engine, Loader};
 use crate::tenant::{Directory, Loaded};
-use crate::wire::{self, Wire, WireConfig};
+use crate::wire::{self, Wire};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -181,34 +179,6 @@ fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("cannot wait for signals and files")
-}
-
-fn wire_config(config: &Config) -> WireConfig {
-    let sip = &config.limits.sip;
-    let message = MessageLimits {
-        max_message: sip.message_max_bytes,
-        max_headers: sip.headers_max,
-        max_value: sip.header_value_max_bytes,
-    };
-    WireConfig {
-        listen: config.listen.clone(),
-        limits: config.limits.wire.clone(),
-        endpoint: EndpointConfig {
-            timing: Timing {
-                t1: Duration::from_millis(sip.t1_ms),
-                t2: Duration::from_millis(sip.t2_ms),
-                t4: Duration::from_millis(sip.t4_ms),
-                ..Timing::default()
-            },
-            limits: EndpointLimits {
-                retry_after_s: config.limits.host.retry_after_s,
-                message,
-                ..EndpointLimits::default()
-            },
-            user_agent: config.user_agent.as_str().into(),
-            ..EndpointConfig::default()
-        },
-    }
 }
 
 /// The folder of the user's caches (XDG base directories).

@@ -152,6 +152,51 @@ limits! {
         t4_ms: u64 = 5_000, 10..=60_000, "milliseconds",
             "RFC 3261 T4, how long a message may wander in the network.",
             "a finished transaction is forgotten.";
+        legs_max: usize = 40_000, 16..=1_000_000, "legs",
+            "Of one SIP thread, about 2 KB each: the default 5 000 calls on one thread, eight legs each.",
+            "an INVITE gets 503 with Retry-After; a flow gets denied(limit).";
+        transactions_max: usize = 200_000, 64..=10_000_000, "transactions",
+            "Of one SIP thread. An ended call keeps two or three for 32 s: 2 000 calls a second on one thread.",
+            "a request gets 503 with Retry-After; a flow gets denied(limit).";
+        registrations_max: usize = 1_000, 1..=1_000_000, "registrations",
+            "Of one SIP thread, of all flows together.",
+            "the flow gets denied(limit).";
+        subscriptions_max: usize = 1_000, 1..=1_000_000, "subscriptions",
+            "Of one SIP thread, of all flows together.",
+            "the flow gets denied(limit).";
+        requests_per_leg_max: usize = 16, 1..=1_024, "requests",
+            "Of ours, under way on one leg.",
+            "the flow gets denied(limit).";
+        refers_per_leg_max: usize = 4, 1..=64, "requests",
+            "REFERs of one leg that are not over, each way.",
+            "the peer gets 500 with Retry-After, the flow denied(limit).";
+        forks_max: usize = 8, 1..=256, "dialogs",
+            "Early dialogs of one outbound leg: a call that rings at more phones is rare.",
+            "the oldest is forgotten; an answer from there gets ACK and BYE all the same.";
+        route_headers_max: usize = 16, 1..=64, "headers",
+            "Proxies between us and the peer.",
+            "the INVITE gets 400; our own call is ended with BYE.";
+        contacts_max: usize = 8, 1..=64, "contacts",
+            "That one registration may bind beside our own.",
+            "the flow gets denied(limit).";
+        bindings_max: usize = 32, 1..=1_024, "bindings",
+            "Of a registrar's answer that a flow is told.",
+            "the others are left out.";
+        accepts_max: usize = 16, 1..=64, "types",
+            "MIME types that one subscription may accept.",
+            "the flow gets denied(limit).";
+        auth_tries_max: u8 = 2, 1..=8, "tries",
+            "Repetitions of one request with credentials: one for the challenge, one for a stale nonce.",
+            "the 401 or 407 is final.";
+        offer_decision_ms: u64 = 30_000, 1_000..=150_000, "milliseconds",
+            "How long a flow may think about a re-INVITE that it asked to decide.",
+            "the peer gets 488 and the old session holds.";
+        request_decision_ms: u64 = 10_000, 1_000..=25_000, "milliseconds",
+            "The same for an UPDATE or a REFER, which must be answered well before 64 T1 (RFC 3261 section 17.1.2.2).",
+            "the peer gets 504 to an UPDATE (RFC 3311 section 5.2), 603 to a REFER.";
+        timers_per_wake: usize = 1_024, 16..=65_536, "timers",
+            "Handled in one turn of a SIP thread before its sockets get theirs.",
+            "the rest is handled in the next turn.";
     }
 
     /// `[limits.wire]`: sockets, connections, queues and names.
