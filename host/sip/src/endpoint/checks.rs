@@ -1,7 +1,7 @@
 //! What a request must be before it reaches a leg (RFC 3261 §8.2), as pure functions.
 //!
 //! Syntax was checked before ([`validate`](crate::message::validate)); state comes after. Entry functions:
-//! [`invite_refusal`], [`body_refusal`], [`unknown_extensions`].
+//! [`body_refusal`], [`unknown_extensions`].
 
 use crate::message::{HeaderName, Message, Uri, Value};
 

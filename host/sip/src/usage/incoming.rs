@@ -1,20 +1,20 @@
-//! Being called: the INVITE that opens a leg, our responses, the ACK (RFC 3261 §13.3).
+//! Being called: the INVITE that opens a leg, and our responses (RFC 3261 §13.3).
 //!
-//! Does not decide whom to answer; the host does. Entry: [`Endpoint::open_incoming`]. Invariants: one final response; a
-//! 2xx is repeated until its ACK or 64·T1, then BYE.
+//! Does not decide whom to answer; the host does. What follows a 2xx is in [`accepting`](super::accepting). Entry:
+//! [`Endpoint::open_incoming`]. Invariant: one final response.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Accepted, LegState, LegTimer};
+use super::{LegState, LegTimer};
 use crate::dialog::{Dialog, LocalSequence, RemoteSequence, RouteSet, head_as_callee};
 use crate::endpoint::checks::SUPPORTED_LINE;
 use crate::endpoint::compose::{ResponseParts, check_body, check_headers, check_phrase};
 use crate::endpoint::servers::NewServer;
 use crate::endpoint::{
-    Body, Destination, EndKind, Ended, Endpoint, EndpointError, Event, Header, LegEvent, LegId, Party, Path,
-    Replaced, face,
+    Body, Destination, EndKind, Ended, Endpoint, EndpointError, Event, Header, LegId, Party, Path, Replaced,
+    face,
 };
 use crate::message::{HeaderName, Message};
 
@@ -168,7 +168,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Inbound: sends 200, repeated until the ACK. Outbound, after [`LegEvent::Answered`] with `needs_answer`: sends the
+    /// Inbound: sends 200, repeated until the ACK. Outbound, after [`LegEvent::Answered`](crate::endpoint::LegEvent::Answered) with `needs_answer`: sends the
     /// ACK with this body.
     ///
     /// # Errors
@@ -321,105 +321,12 @@ impl Endpoint {
         self.server_line.to_vec()
     }
 
-    /// Remembers the session description that we sent, for refreshes that the peer asks for.
-    pub(crate) fn keep_sdp(&mut self, leg: LegId, body: Option<Body>) {
-        let Some(body) = body.filter(|body| is_sdp(&body.content_type)) else {
-            return;
-        };
-        if let Some(leg) = self.leg_mut(leg) {
-            // Copied: the host's octets may be a small part of something large.
-            leg.local_sdp = Some(Body {
-                data: Bytes::copy_from_slice(&body.data),
-                content_type: body.content_type,
-            });
-        }
-    }
-
-    /// A 2xx of ours was sent: repeat it until the ACK.
-    pub(crate) fn await_ack(&mut self, now: Instant, id: LegId, seq: u32, response: Bytes, to: Destination) {
-        let interval = self.config.timing.t1;
-        let deadline = self.config.timing.sixty_four_t1();
-        if let Some(leg) = self.leg_mut(id) {
-            leg.accepted = Some(Box::new(Accepted {
-                seq,
-                response,
-                to,
-                interval,
-            }));
-        }
-        self.set_leg_timer(now, id, LegTimer::Repeat2xx, interval);
-        self.set_leg_timer(now, id, LegTimer::AckDeadline, deadline);
-    }
-
-    pub(crate) fn repeat_2xx(&mut self, now: Instant, id: LegId) {
-        let timing = self.config.timing;
-        let Some(accepted) = self.leg_mut(id).and_then(|leg| leg.accepted.as_mut()) else {
-            return;
-        };
-        accepted.interval = timing.doubled_to_t2(accepted.interval);
-        let (to, payload, interval) = (accepted.to.clone(), accepted.response.clone(), accepted.interval);
-        self.stats.retransmitted += 1;
-        self.transmit(crate::endpoint::Transmit {
-            to,
-            payload,
-            token: None,
-        });
-        self.set_leg_timer(now, id, LegTimer::Repeat2xx, interval);
-    }
-
     pub(crate) fn repeat_progress(&mut self, now: Instant, id: LegId) {
         let Some(server) = self.leg(id).and_then(|leg| leg.invite_server) else {
             return;
         };
         self.server_resend(server);
         self.set_leg_timer(now, id, LegTimer::RepeatProgress, REPEAT_PROGRESS);
-    }
-
-    /// An ACK for a 2xx, by its dialog.
-    pub(crate) fn ack_for_leg(&mut self, now: Instant, id: LegId, ack: &Message) {
-        let seq = ack.cseq().map(|cseq| cseq.seq).unwrap_or(0);
-        let Some(leg) = self.leg_mut(id) else { return };
-        if leg.accepted.as_ref().is_none_or(|accepted| accepted.seq != seq) {
-            self.stats.strays += 1;
-            return;
-        }
-        leg.accepted = None;
-        let first = leg.state == LegState::Accepting;
-        let bye_due = leg.bye_due.take();
-        if first {
-            leg.state = LegState::Confirmed;
-        }
-        self.stop_leg_timer(id, LegTimer::Repeat2xx);
-        self.stop_leg_timer(id, LegTimer::AckDeadline);
-        let body = body_of(ack);
-        if first || body.is_some() {
-            self.leg_event(id, LegEvent::Confirmed { body });
-        }
-        match bye_due {
-            Some(reason) => self.send_bye(now, id, &reason),
-            None => self.advance_reoffer(now, id),
-        }
-    }
-
-    pub(crate) fn ack_missing(&mut self, now: Instant, id: LegId) {
-        self.stop_leg_timer(id, LegTimer::Repeat2xx);
-        let Some(leg) = self.leg_mut(id) else { return };
-        leg.accepted = None;
-        let reason = leg
-            .bye_due
-            .take()
-            .unwrap_or_else(|| b"Reason: SIP;cause=408;text=\"ACK missing\"\r\n"[..].into());
-        self.end_leg(
-            id,
-            Ended {
-                by: Party::Local,
-                status: None,
-                reason: None,
-                why: EndKind::AckMissing,
-                response: None,
-            },
-        );
-        self.send_bye(now, id, &reason);
     }
 
     /// A CANCEL whose INVITE has no final response yet (RFC 3261 §9.2).
@@ -450,23 +357,6 @@ impl Endpoint {
         );
         self.close_leg(id);
     }
-}
-
-/// The body of a message as the host gets it; copied, so that the message can go.
-pub(crate) fn body_of(message: &Message) -> Option<Body> {
-    let data = message.body();
-    if data.is_empty() {
-        return None;
-    }
-    let content_type = String::from_utf8_lossy(message.header(HeaderName::ContentType).unwrap_or_default());
-    Some(Body {
-        content_type: content_type.into(),
-        data: Bytes::copy_from_slice(data),
-    })
-}
-
-pub(crate) fn is_sdp(content_type: &str) -> bool {
-    crate::message::Value::parse(content_type.as_bytes()).is("application/sdp")
 }
 
 fn is_sip(uri: &[u8]) -> bool {

@@ -1,7 +1,9 @@
 //! What happens on a leg: the usages of SIP, one a file.
 //!
-//! - [`incoming`]: the INVITE that calls us, to its ACK.
-//! - [`outgoing`]: the INVITE that we send, to its ACK; CANCEL, forks, credentials.
+//! - [`incoming`]: the INVITE that calls us, to our final response; [`accepting`]: a 2xx of ours, to its ACK.
+//! - [`outgoing`]: the INVITE that we send, to its final response; [`forks`]: its dialogs; [`answered`]: its 2xx and the
+//!   ACK; [`giving_up`]: its time-out and CANCEL.
+//! - [`session`]: the session description that we sent last.
 //! - [`in_dialog`]: requests within a dialog, both ways (INFO, MESSAGE, OPTIONS).
 //! - [`reoffer`]: our re-INVITE and UPDATE.
 //! - [`offered`]: the peer's re-INVITE and UPDATE.
@@ -9,15 +11,20 @@
 //! - [`referred`]: the peer's REFER and what we tell of it.
 //! - [`replaces`]: which call an INVITE with Replaces means.
 //! - [`closing`]: hang-up in every state, BYE both ways, the end of a leg.
-//! - [`register`], [`subscribe`] and [`notified`]: what needs no leg, kept alive by the rules of [`renewal`].
+//! - [`register`] and [`registered`], [`subscribe`], [`subscribed`] and [`notified`]: what needs no leg, kept alive by the
+//!   rules of [`renewal`].
 //!
 //! PRACK and session timers get files of their own beside these.
 //!
 //! The usages drive transactions and dialogs through the endpoint's tables; they know no sockets and no wire syntax
 //! beyond what [`compose`](crate::endpoint) offers. Entry type: [`Leg`].
 
+pub(crate) mod accepting;
+pub(crate) mod answered;
 mod bindings;
 pub(crate) mod closing;
+pub(crate) mod forks;
+pub(crate) mod giving_up;
 pub(crate) mod in_dialog;
 pub(crate) mod incoming;
 mod login;
@@ -27,10 +34,13 @@ pub(crate) mod outgoing;
 pub(crate) mod refer;
 pub(crate) mod referred;
 pub(crate) mod register;
+pub(crate) mod registered;
 mod renewal;
 pub(crate) mod reoffer;
 mod replaces;
+pub(crate) mod session;
 pub(crate) mod subscribe;
+pub(crate) mod subscribed;
 
 use std::time::{Duration, Instant};
 

@@ -1,25 +1,21 @@
-//! Registering: REGISTER, its answers, renewal, recovery, removal (RFC 3261 §10.2).
+//! Registering: a registration and its REGISTER, to make, renew or remove the binding (RFC 3261 §10.2).
 //!
-//! Does not know what the binding is for. Entry: [`Endpoint::register`]. Invariants: one REGISTER at a time (§10.2), all of
-//! a registration under one Call-ID with rising CSeq; a binding that the host gave up on is removed even when the 2xx
-//! that made it comes late; only contacts that we bound are removed, never `*`.
+//! Does not know what the binding is for; the answers are read in [`registered`](super::registered). Entry:
+//! [`Endpoint::register`]. Invariants: one REGISTER at a time (§10.2), all of a registration under one Call-ID with rising
+//! CSeq; only contacts that we bound are removed, never `*`.
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
-use super::bindings::{bindings, granted};
 use super::login::Login;
 use super::outgoing::{check_uri, check_uri_text};
-use super::renewal::{is_passing, renew_after, retry_after};
 use crate::dialog::LocalSequence;
 use crate::endpoint::clients::{ClientUser, NewClient};
 use crate::endpoint::compose::{self, RequestParts, check_headers, check_not_named};
 use crate::endpoint::{
-    Destination, Endpoint, EndpointError, Event, Header, RegisterRequest, Registered, RegistrationEvent,
-    RegistrationFailure, RegistrationId, TimerKey, TransportFailure, face,
+    Destination, Endpoint, EndpointError, Event, Header, RegisterRequest, RegistrationEvent,
+    RegistrationFailure, RegistrationId, TimerKey, face,
 };
-use crate::message::{HeaderName, Message, Method, NameAddr};
+use crate::message::{HeaderName, Method, NameAddr};
 use crate::timer::Running;
 
 /// The timers of a registration.
@@ -35,7 +31,7 @@ pub(crate) enum RegistrationTimer {
 
 /// What the host knows of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+pub(super) enum Standing {
     /// No answer yet.
     First,
     /// The binding is in force.
@@ -53,28 +49,28 @@ pub(crate) struct Registration {
     /// From, To and Call-ID lines.
     head: Box<[u8]>,
     /// The URIs that we bind, our own first.
-    contacts: Vec<Box<[u8]>>,
-    expires: u32,
+    pub(super) contacts: Vec<Box<[u8]>>,
+    pub(super) expires: u32,
     headers: Vec<Header>,
     to: Destination,
-    login: Option<Login>,
+    pub(super) login: Option<Login>,
     seq: LocalSequence,
-    standing: Standing,
+    pub(super) standing: Standing,
     /// A REGISTER has no final response yet.
-    pending: bool,
+    pub(super) pending: bool,
     /// The host wants it gone.
-    unwanted: bool,
+    pub(super) unwanted: bool,
     /// The REGISTER that removes the binding was sent.
-    removing: bool,
+    pub(super) removing: bool,
     /// How often this REGISTER was repeated with credentials.
-    tries: u8,
+    pub(super) tries: u8,
     /// A 423 was followed for this REGISTER.
-    raised: bool,
+    pub(super) raised: bool,
     /// Failures in a row.
-    failures: u32,
+    pub(super) failures: u32,
     /// What went wrong last since the binding was in force.
-    failure: Option<RegistrationFailure>,
-    timers: Running<RegistrationTimer>,
+    pub(super) failure: Option<RegistrationFailure>,
+    pub(super) timers: Running<RegistrationTimer>,
 }
 
 impl Endpoint {
@@ -193,7 +189,7 @@ impl Endpoint {
         Ok(())
     }
 
-    fn send_register(&mut self, now: Instant, id: RegistrationId) {
+    pub(super) fn send_register(&mut self, now: Instant, id: RegistrationId) {
         let branch = self.random.token();
         let cnonce = self.random.token();
         let mut lines = Vec::with_capacity(512);
@@ -261,135 +257,8 @@ impl Endpoint {
         );
     }
 
-    /// The final response to a REGISTER.
-    pub(crate) fn register_response(
-        &mut self,
-        now: Instant,
-        id: RegistrationId,
-        sent: &Bytes,
-        response: Message,
-    ) {
-        let tries_max = self.config.limits.auth_tries_max;
-        let code = response.code().unwrap_or(0);
-        let Some(registration) = self.registrations.get_mut(&id) else {
-            return;
-        };
-        registration.pending = false;
-        if registration.unwanted && !registration.removing {
-            // The host changed its mind while this was under way. Refused at first, there is nothing to remove.
-            return if code >= 300 && matches!(registration.standing, Standing::First | Standing::Over) {
-                self.registration_ends(id, RegistrationEvent::Unregistered(Ok(())))
-            } else {
-                self.remove_binding(now, id)
-            };
-        }
-        let again = match code {
-            401 | 407 if registration.tries < tries_max => {
-                registration.tries += 1;
-                registration
-                    .login
-                    .as_mut()
-                    .is_some_and(|login| login.challenged(sent, &response))
-            }
-            423 if !registration.removing && !registration.raised => {
-                registration.raised = true;
-                let least = response.min_expires().ok().flatten().unwrap_or(0);
-                let more = least > registration.expires;
-                registration.expires = registration.expires.max(least);
-                more
-            }
-            _ => false,
-        };
-        match code {
-            200..=299 if registration.removing => {
-                self.registration_ends(id, RegistrationEvent::Unregistered(Ok(())));
-            }
-            200..=299 => self.registered(now, id, response),
-            _ if again => self.send_register(now, id),
-            _ => self.register_failed(now, id, RegistrationFailure::Rejected(Box::new(response))),
-        }
-    }
-
-    /// A REGISTER got no response.
-    pub(crate) fn register_unanswered(
-        &mut self,
-        now: Instant,
-        id: RegistrationId,
-        why: Option<TransportFailure>,
-    ) {
-        let failure = why.map_or(RegistrationFailure::Timeout, RegistrationFailure::Transport);
-        self.register_failed(now, id, failure);
-    }
-
-    fn registered(&mut self, now: Instant, id: RegistrationId, response: Message) {
-        let bindings_max = self.config.limits.bindings_max;
-        let Some(registration) = self.registrations.get_mut(&id) else {
-            return;
-        };
-        let expires = granted(&registration.contacts, registration.expires, &response);
-        if expires == 0 {
-            return self.register_failed(now, id, RegistrationFailure::Rejected(Box::new(response)));
-        }
-        let was = std::mem::replace(&mut registration.standing, Standing::InForce);
-        (registration.tries, registration.raised) = (0, false);
-        (registration.failures, registration.failure) = (0, None);
-        self.stop_registration_timers(id);
-        self.set_registration_timer(now, id, RegistrationTimer::Renew, renew_after(expires));
-        let end = Duration::from_secs(expires.into());
-        self.set_registration_timer(now, id, RegistrationTimer::Expiry, end);
-        let done = Registered {
-            bindings: bindings(&response, expires, bindings_max),
-            expires,
-            response,
-        };
-        let event = match was {
-            Standing::First | Standing::Over => RegistrationEvent::Registered(done),
-            Standing::InForce => RegistrationEvent::Refreshed(done),
-            Standing::Lost => RegistrationEvent::Recovered(done),
-        };
-        self.emit(Event::Registration {
-            registration: id,
-            event,
-        });
-    }
-
-    fn register_failed(&mut self, now: Instant, id: RegistrationId, failure: RegistrationFailure) {
-        let dice = self.random.next_u64();
-        let Some(registration) = self.registrations.get_mut(&id) else {
-            return;
-        };
-        registration.pending = false;
-        (registration.tries, registration.raised) = (0, false);
-        if registration.unwanted {
-            return self.registration_ends(id, RegistrationEvent::Unregistered(Err(failure)));
-        }
-        let (passing, asked) = match &failure {
-            RegistrationFailure::Rejected(response) => (
-                is_passing(response.code().unwrap_or(0)),
-                response.retry_after().ok().flatten(),
-            ),
-            RegistrationFailure::Timeout | RegistrationFailure::Transport(_) => (true, None),
-            RegistrationFailure::Exhausted => (false, None),
-        };
-        match registration.standing {
-            Standing::First | Standing::Over => {
-                self.registration_ends(id, RegistrationEvent::Failed(failure));
-            }
-            Standing::InForce | Standing::Lost if !passing => {
-                let retrying = false;
-                self.registration_ends(id, RegistrationEvent::Lost { failure, retrying });
-            }
-            Standing::InForce | Standing::Lost => {
-                registration.failures = registration.failures.saturating_add(1);
-                registration.failure = Some(failure);
-                let pause = retry_after(registration.failures, asked, dice);
-                self.set_registration_timer(now, id, RegistrationTimer::Renew, pause);
-            }
-        }
-    }
-
     /// Sends the REGISTER that removes what we bound.
-    fn remove_binding(&mut self, now: Instant, id: RegistrationId) {
+    pub(super) fn remove_binding(&mut self, now: Instant, id: RegistrationId) {
         if let Some(registration) = self.registrations.get_mut(&id) {
             registration.removing = true;
             registration.tries = 0;
@@ -397,42 +266,8 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn registration_timer(&mut self, now: Instant, id: RegistrationId, timer: RegistrationTimer) {
-        let Some(registration) = self.registrations.get_mut(&id) else {
-            return;
-        };
-        registration.timers.take(timer);
-        match timer {
-            RegistrationTimer::Deadline => {
-                // The REGISTER is still under way: its answer decides whether there is a binding to remove.
-                registration.unwanted = true;
-                registration.standing = Standing::Over;
-                let event = RegistrationEvent::Failed(RegistrationFailure::Timeout);
-                self.emit(Event::Registration {
-                    registration: id,
-                    event,
-                });
-            }
-            RegistrationTimer::Renew if !registration.pending => self.send_register(now, id),
-            RegistrationTimer::Renew => {}
-            RegistrationTimer::Expiry => {
-                registration.standing = Standing::Lost;
-                let failure = registration
-                    .failure
-                    .take()
-                    .unwrap_or(RegistrationFailure::Timeout);
-                let retrying = true;
-                let event = RegistrationEvent::Lost { failure, retrying };
-                self.emit(Event::Registration {
-                    registration: id,
-                    event,
-                });
-            }
-        }
-    }
-
     /// Forgets a registration; `event` is told unless the host has heard the end before.
-    fn registration_ends(&mut self, id: RegistrationId, event: RegistrationEvent) {
+    pub(super) fn registration_ends(&mut self, id: RegistrationId, event: RegistrationEvent) {
         self.stop_registration_timers(id);
         let Some(registration) = self.registrations.remove(&id) else {
             return;
@@ -445,7 +280,7 @@ impl Endpoint {
         }
     }
 
-    fn set_registration_timer(
+    pub(super) fn set_registration_timer(
         &mut self,
         now: Instant,
         id: RegistrationId,
@@ -463,7 +298,7 @@ impl Endpoint {
         }
     }
 
-    fn stop_registration_timers(&mut self, id: RegistrationId) {
+    pub(super) fn stop_registration_timers(&mut self, id: RegistrationId) {
         if let Some(registration) = self.registrations.get_mut(&id) {
             for timer in registration.timers.drain() {
                 self.timers.stop(timer);

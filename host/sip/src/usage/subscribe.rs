@@ -1,6 +1,7 @@
-//! Subscribing: SUBSCRIBE, its answers, renewal, the end (RFC 6665 §4.1.2).
+//! Subscribing: a subscription and its SUBSCRIBE, to make, renew or end it (RFC 6665 §4.1.2).
 //!
-//! Does not know what an event package means; NOTIFY is in [`notified`](super::notified). Entry:
+//! Does not know what an event package means; the answers are read in [`subscribed`](super::subscribed), NOTIFY in
+//! [`notified`](super::notified). Entry:
 //! [`Endpoint::subscribe`]. Invariants: the first NOTIFY makes the dialog, and there is one dialog a subscription; one
 //! SUBSCRIBE at a time; each SUBSCRIBE must be followed by a NOTIFY within timer N.
 
@@ -10,16 +11,15 @@ use bytes::Bytes;
 
 use super::login::Login;
 use super::outgoing::check_uri;
-use super::renewal::{is_passing, renew_after, retry_after};
+use super::renewal::renew_after;
 use crate::dialog::{Dialog, LocalSequence};
 use crate::endpoint::clients::{ClientUser, NewClient};
 use crate::endpoint::compose::{self, RequestParts, check_body, check_headers, check_not_named};
 use crate::endpoint::{
     Body, Destination, Endpoint, EndpointError, Event, Header, PartyAddress, SubscribeRequest,
-    SubscriptionEnd, SubscriptionEvent, SubscriptionFailure, SubscriptionId, TimerKey, TransportFailure,
-    face,
+    SubscriptionEnd, SubscriptionEvent, SubscriptionFailure, SubscriptionId, TimerKey, face,
 };
-use crate::message::{HeaderName, Message, Method, Value, is_field_value, is_token};
+use crate::message::{HeaderName, Method, Value, is_field_value, is_token};
 use crate::rng::Token;
 use crate::timer::Running;
 
@@ -51,10 +51,10 @@ pub(crate) struct Subscription {
     body: Option<Body>,
     contact_user: Option<Box<str>>,
     to: Destination,
-    login: Option<Login>,
+    pub(super) login: Option<Login>,
     pub(super) local_tag: Token,
     /// Its place in the index.
-    key: u128,
+    pub(super) key: u128,
     /// From, To and Call-ID lines before there is a dialog.
     head: Box<[u8]>,
     /// Sequence numbers before there is a dialog.
@@ -63,25 +63,25 @@ pub(crate) struct Subscription {
     /// The client transaction of the SUBSCRIBE without a final response.
     pub(super) pending: Option<u32>,
     /// When the Renew timer fires.
-    renew_at: Option<Instant>,
+    pub(super) renew_at: Option<Instant>,
     /// The host wants it gone.
     pub(super) unwanted: bool,
     /// The SUBSCRIBE with Expires 0 was sent.
     pub(super) leaving: bool,
     /// It was made anew after a 481, and not renewed since.
-    remade: bool,
+    pub(super) remade: bool,
     /// How often this SUBSCRIBE was repeated with credentials.
-    tries: u8,
+    pub(super) tries: u8,
     /// A 423 was followed for this SUBSCRIBE.
-    raised: bool,
+    pub(super) raised: bool,
     /// Failures in a row.
-    failures: u32,
-    timers: Running<SubscriptionTimer>,
+    pub(super) failures: u32,
+    pub(super) timers: Running<SubscriptionTimer>,
 }
 
 impl Subscription {
     /// When to renew what is granted for so many seconds: as the host wants, where that is before the end.
-    fn renew_after(&self, granted: u32) -> Duration {
+    pub(super) fn renew_after(&self, granted: u32) -> Duration {
         let wanted = self.refresh.filter(|refresh| (1..granted).contains(refresh));
         wanted.map_or(renew_after(granted), |s| Duration::from_secs(s.into()))
     }
@@ -202,7 +202,7 @@ impl Endpoint {
     }
 
     /// A Call-ID and tag of its own.
-    fn identify(&mut self, subscription: &mut Subscription) -> Result<(), EndpointError> {
+    pub(super) fn identify(&mut self, subscription: &mut Subscription) -> Result<(), EndpointError> {
         let tag = self.random.token();
         let call_id = self.fresh_call_id();
         let mut head = Vec::with_capacity(256);
@@ -216,7 +216,7 @@ impl Endpoint {
         Ok(())
     }
 
-    fn send_subscribe(&mut self, now: Instant, id: SubscriptionId) {
+    pub(super) fn send_subscribe(&mut self, now: Instant, id: SubscriptionId) {
         let branch = self.random.token();
         let cnonce = self.random.token();
         // Taken out while the endpoint composes; put back below on each way.
@@ -317,210 +317,13 @@ impl Endpoint {
         Some(compose::request(&mut self.scratch, &parts))
     }
 
-    /// The final response to a SUBSCRIBE.
-    pub(crate) fn subscribe_response(
-        &mut self,
-        now: Instant,
-        id: SubscriptionId,
-        sent: &Bytes,
-        response: Message,
-    ) {
-        let tries_max = self.config.limits.auth_tries_max;
-        let code = response.code().unwrap_or(0);
-        let Some(subscription) = self.subscriptions.get_mut(&id) else {
-            return;
-        };
-        subscription.pending = None;
-        if subscription.unwanted && !subscription.leaving {
-            return if code == 481 {
-                self.subscription_ends(id, SubscriptionEnd::Unsubscribed(Ok(())))
-            } else {
-                self.leave_subscription(now, id)
-            };
-        }
-        let again = match code {
-            401 | 407 if subscription.tries < tries_max => {
-                subscription.tries += 1;
-                subscription
-                    .login
-                    .as_mut()
-                    .is_some_and(|login| login.challenged(sent, &response))
-            }
-            423 if !subscription.leaving && !subscription.raised => {
-                subscription.raised = true;
-                let least = response.min_expires().ok().flatten().unwrap_or(0);
-                let more = least > subscription.expires;
-                subscription.expires = subscription.expires.max(least);
-                more
-            }
-            _ => false,
-        };
-        match code {
-            // Made; what is left of it ends with the NOTIFY or timer N.
-            200..=299 if subscription.leaving => {}
-            200..=299 => self.subscribed(now, id, &response),
-            _ if again => self.send_subscribe(now, id),
-            481 if subscription.leaving => {
-                self.subscription_ends(id, SubscriptionEnd::Unsubscribed(Ok(())));
-            }
-            481 if subscription.dialog.is_some() && !subscription.remade => self.remake(now, id),
-            _ => self.subscribe_failed(now, id, SubscriptionFailure::Rejected(Box::new(response))),
-        }
-    }
-
-    /// A SUBSCRIBE got no response.
-    pub(crate) fn subscribe_unanswered(
-        &mut self,
-        now: Instant,
-        id: SubscriptionId,
-        why: Option<TransportFailure>,
-    ) {
-        if let Some(subscription) = self.subscriptions.get_mut(&id) {
-            subscription.pending = None;
-            if subscription.unwanted && !subscription.leaving {
-                return self.leave_subscription(now, id);
-            }
-            let failure = why.map_or(SubscriptionFailure::Timeout, SubscriptionFailure::Transport);
-            self.subscribe_failed(now, id, failure);
-        }
-    }
-
-    fn subscribed(&mut self, now: Instant, id: SubscriptionId, response: &Message) {
-        let Some(subscription) = self.subscriptions.get_mut(&id) else {
-            return;
-        };
-        (subscription.tries, subscription.raised, subscription.failures) = (0, false, 0);
-        // The dialog counts on from the number that made it.
-        if response
-            .cseq()
-            .is_ok_and(|cseq| cseq.seq > subscription.seq.last())
-        {
-            subscription.remade = false;
-        }
-        let granted = response.expires().ok().flatten().unwrap_or(subscription.expires);
-        let fetches = subscription.expires == 0;
-        self.schedule(now, id, granted);
-        if response.code() == Some(204) && !fetches {
-            // RFC 5839 §4.1: nothing has changed, so no NOTIFY follows.
-            self.stop_subscription_timer(id, SubscriptionTimer::Notify);
-        }
-    }
-
-    /// So many seconds are granted from now. None for a single fetch: its NOTIFY ends it.
-    pub(super) fn schedule(&mut self, now: Instant, id: SubscriptionId, granted: u32) {
-        let Some(subscription) = self.subscriptions.get_mut(&id) else {
-            return;
-        };
-        if granted == 0 || subscription.unwanted {
-            return;
-        }
-        let after = subscription.renew_after(granted);
-        subscription.renew_at = now.checked_add(after);
-        self.set_subscription_timer(now, id, SubscriptionTimer::Renew, after);
-        let end = Duration::from_secs(granted.into());
-        self.set_subscription_timer(now, id, SubscriptionTimer::Expiry, end);
-    }
-
-    /// The notifier says that so many seconds are left: an earlier end moves the renewal forward.
-    pub(super) fn shorten(&mut self, now: Instant, id: SubscriptionId, left: u32) {
-        let Some(subscription) = self.subscriptions.get_mut(&id) else {
-            return;
-        };
-        if left == 0 || subscription.unwanted {
-            return;
-        }
-        let after = subscription.renew_after(left);
-        if subscription.pending.is_none() && subscription.renew_at.is_none_or(|at| now + after < at) {
-            subscription.renew_at = Some(now + after);
-            self.set_subscription_timer(now, id, SubscriptionTimer::Renew, after);
-        }
-        let end = Duration::from_secs(left.into());
-        self.set_subscription_timer(now, id, SubscriptionTimer::Expiry, end);
-    }
-
-    fn subscribe_failed(&mut self, now: Instant, id: SubscriptionId, failure: SubscriptionFailure) {
-        let dice = self.random.next_u64();
-        let Some(subscription) = self.subscriptions.get_mut(&id) else {
-            return;
-        };
-        (subscription.tries, subscription.raised) = (0, false);
-        if subscription.leaving {
-            return self.subscription_ends(id, SubscriptionEnd::Unsubscribed(Err(failure)));
-        }
-        let (passing, asked) = match &failure {
-            SubscriptionFailure::Rejected(response) => (
-                is_passing(response.code().unwrap_or(0)),
-                response.retry_after().ok().flatten(),
-            ),
-            SubscriptionFailure::Timeout | SubscriptionFailure::Transport(_) => (true, None),
-            _ => (false, None),
-        };
-        if subscription.dialog.is_none() || !passing {
-            return self.subscription_ends(id, SubscriptionEnd::Failed(failure));
-        }
-        // What was granted still holds (RFC 6665 §4.1.2.2): try again until it runs out.
-        subscription.failures = subscription.failures.saturating_add(1);
-        let pause = retry_after(subscription.failures, asked, dice);
-        subscription.renew_at = now.checked_add(pause);
-        self.stop_subscription_timer(id, SubscriptionTimer::Notify);
-        self.set_subscription_timer(now, id, SubscriptionTimer::Renew, pause);
-    }
-
-    /// The notifier has lost the dialog: a new one, once.
-    fn remake(&mut self, now: Instant, id: SubscriptionId) {
-        self.stop_subscription_timer(id, SubscriptionTimer::Expiry);
-        let Some(mut subscription) = self.subscriptions.remove(&id) else {
-            return;
-        };
-        self.subscription_index.remove(&subscription.key);
-        subscription.dialog = None;
-        subscription.remade = true;
-        subscription.tries = 0;
-        // Cannot fail: From was written with the same values before.
-        let identified = self.identify(&mut subscription).is_ok();
-        self.subscription_index.insert(subscription.key, id);
-        self.subscriptions.insert(id, subscription);
-        if identified {
-            self.send_subscribe(now, id);
-        } else {
-            self.stats.invariant_breaks += 1;
-            self.subscription_ends(id, SubscriptionEnd::Failed(SubscriptionFailure::Expired));
-        }
-    }
-
     /// Sends the SUBSCRIBE that ends it.
-    fn leave_subscription(&mut self, now: Instant, id: SubscriptionId) {
+    pub(super) fn leave_subscription(&mut self, now: Instant, id: SubscriptionId) {
         if let Some(subscription) = self.subscriptions.get_mut(&id) {
             subscription.leaving = true;
             subscription.tries = 0;
             self.send_subscribe(now, id);
         }
-    }
-
-    pub(crate) fn subscription_timer(&mut self, now: Instant, id: SubscriptionId, timer: SubscriptionTimer) {
-        let Some(subscription) = self.subscriptions.get_mut(&id) else {
-            return;
-        };
-        subscription.timers.take(timer);
-        let pending = subscription.pending.is_some();
-        let failed = match timer {
-            SubscriptionTimer::Renew => {
-                subscription.renew_at = None;
-                if !pending {
-                    self.send_subscribe(now, id);
-                }
-                return;
-            }
-            // Without a response timer F speaks, at this same time.
-            SubscriptionTimer::Notify if pending => return,
-            SubscriptionTimer::Notify if subscription.unwanted => {
-                return self.subscription_ends(id, SubscriptionEnd::Unsubscribed(Ok(())));
-            }
-            SubscriptionTimer::Notify => SubscriptionFailure::NoNotify,
-            SubscriptionTimer::Deadline => SubscriptionFailure::Timeout,
-            SubscriptionTimer::Expiry => SubscriptionFailure::Expired,
-        };
-        self.subscription_ends(id, SubscriptionEnd::Failed(failed));
     }
 
     /// Forgets a subscription and tells the host.
