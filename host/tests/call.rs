@@ -7,176 +7,16 @@
     clippy::indexing_slicing
 )]
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
+mod support;
+
 use std::time::Duration;
 
 use callbox::call::{
-    Body, CallError, CallState, DialGrant, DialPolicy, DialRequest, Event, EventKind, Exchange, IncomingCall,
-    IncomingCalls, Leg, MakeCallOptions, Party, Refusal, ReofferOptions, Session, SessionContext, ShardQueue,
-    Status,
+    CallError, CallState, EventKind, MakeCallOptions, Party, ReofferOptions, Session, Status,
 };
-use callbox::config::limits::{CallLimits, WireLimits};
-use callbox::wire::{self, Wire, WireConfig};
-use callbox_sip::endpoint::EndpointConfig;
-use tokio::sync::mpsc;
-use tokio::time::timeout;
+use callbox::config::limits::CallLimits;
 
-const SOON: Duration = Duration::from_secs(5);
-const SDP: &str =
-    "v=0\no=test 1 1 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 4000 RTP/AVP 0\n";
-
-struct AllowAll;
-
-impl DialPolicy for AllowAll {
-    fn grant(&self, request: &DialRequest<'_>) -> Result<DialGrant, CallError> {
-        let from_user = request.caller_user.unwrap_or("tester").to_owned();
-        Ok(DialGrant {
-            from_user,
-            from_name: request.caller_name.map(str::to_owned),
-            next_hop: None,
-        })
-    }
-}
-
-fn context() -> SessionContext {
-    SessionContext {
-        tenant: "test".into(),
-        flow: "test".into(),
-        version: "1".into(),
-        config: Arc::new(BTreeMap::new()),
-        auto_ring: false,
-        policy: Arc::new(AllowAll),
-        limits: Arc::new(CallLimits::default()),
-    }
-}
-
-/// Opens a session for every call and hands it to the test.
-struct Desk(mpsc::Sender<(Session, Leg)>);
-
-impl IncomingCalls for Desk {
-    fn incoming(&self, call: &mut IncomingCall) -> Result<(), Refusal> {
-        if call.user() == "nobody" {
-            return Err(Refusal::new(404));
-        }
-        let opened = call.open(context());
-        self.0
-            .try_send(opened)
-            .map_err(|_| Refusal::busy(Duration::from_secs(1)))
-    }
-}
-
-/// A host: sockets, shards, and the calls that come in.
-struct Host {
-    wire: Wire,
-    calls: mpsc::Receiver<(Session, Leg)>,
-}
-
-impl Host {
-    fn start() -> Self {
-        let (sender, calls) = mpsc::channel(16);
-        let desk: Arc<dyn IncomingCalls> = Arc::new(Desk(sender));
-        let config = WireConfig {
-            listen: vec!["udp:127.0.0.1:0".parse().unwrap()],
-            limits: WireLimits::default(),
-            endpoint: EndpointConfig::default(),
-        };
-        let wire = wire::start(config, |_, waker| {
-            Exchange::new(ShardQueue::new(waker), Arc::clone(&desk))
-        })
-        .unwrap();
-        Self { wire, calls }
-    }
-
-    fn addr(&self) -> SocketAddr {
-        self.wire.listeners().next().unwrap().local
-    }
-
-    fn uri(&self, user: &str) -> String {
-        format!("sip:{user}@{}", self.addr())
-    }
-
-    async fn next_call(&mut self) -> (Session, Leg) {
-        timeout(SOON, self.calls.recv())
-            .await
-            .expect("no call came")
-            .expect("the host is gone")
-    }
-}
-
-fn sdp(session: &Session) -> Body {
-    session.body("application/sdp", SDP.into()).unwrap()
-}
-
-/// Two hosts, `a` in a call of its own from outside so that it has a session on a shard, and a second leg of that session
-/// that dials.
-struct Pair {
-    a: Host,
-    b: Host,
-    session: Session,
-    /// The call that opened `session`; it stays up, ringing.
-    _first: Leg,
-    /// Keeps the peer of `_first` alive.
-    _opener: std::net::UdpSocket,
-}
-
-impl Pair {
-    async fn start() -> Self {
-        let mut a = Host::start();
-        let b = Host::start();
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let me = socket.local_addr().unwrap();
-        let invite = format!(
-            "INVITE {} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bKopen;rport\r\nFrom: <sip:o@{me}>;tag=o\r\nTo: <{}>\r\n\
-             Call-ID: open@{me}\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContact: <sip:o@{me}>\r\nContent-Length: 0\r\n\r\n",
-            a.uri("open"),
-            a.uri("open")
-        );
-        socket.send_to(invite.as_bytes(), a.addr()).unwrap();
-        let (session, first) = a.next_call().await;
-        Self {
-            a,
-            b,
-            session,
-            _first: first,
-            _opener: socket,
-        }
-    }
-
-    /// A call from a leg of `a` to `b`, answered.
-    async fn connected(&mut self) -> (Leg, Session, Leg) {
-        let ours = self.session.new_leg().unwrap();
-        let options = MakeCallOptions {
-            offer: Some(sdp(&self.session)),
-            ..MakeCallOptions::default()
-        };
-        let dest = self.b.uri("bob");
-        let (call, answered) = tokio::join!(ours.make_call(&dest, &options), async {
-            let (session, leg) = self.b.next_call().await;
-            leg.answer(sdp(&session), Vec::new(), SOON).await.unwrap();
-            (session, leg)
-        });
-        call.unwrap();
-        (ours, answered.0, answered.1)
-    }
-}
-
-async fn eventually(holds: impl Fn() -> bool) {
-    let waiting = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    timeout(SOON, waiting).await.expect("it never came to hold");
-}
-
-async fn event_of(session: &Session, leg: &Leg) -> Event {
-    session
-        .next_event(Some(&[leg.id()]), Some(SOON))
-        .await
-        .expect("no event")
-}
+use support::{Pair, SDP, SOON, context, event_of, eventually, sdp};
 
 #[tokio::test]
 async fn a_call_is_placed_answered_and_hung_up() {
@@ -222,7 +62,7 @@ async fn a_call_is_placed_answered_and_hung_up() {
 #[tokio::test]
 async fn a_rejected_leg_is_idle_and_may_hunt_on() {
     let mut pair = Pair::start().await;
-    let ours = pair.session.new_leg().unwrap();
+    let ours = pair.session().new_leg().unwrap();
     let options = MakeCallOptions::default();
     let status = |code, reason: &str| {
         Err(CallError::Rejected(Status {
@@ -252,14 +92,14 @@ async fn a_rejected_leg_is_idle_and_may_hunt_on() {
     // No offer of ours: theirs waits for an answer, which the ACK carries.
     assert!(call.unwrap().body.is_some());
     assert_eq!(ours.state(), CallState::OfferedByRemote);
-    ours.answer(sdp(&pair.session), Vec::new(), SOON).await.unwrap();
+    ours.answer(sdp(pair.session()), Vec::new(), SOON).await.unwrap();
     assert_eq!(ours.state(), CallState::Connected);
 }
 
 #[tokio::test]
 async fn a_timeout_cancels_and_the_leg_may_dial_again() {
     let mut pair = Pair::start().await;
-    let ours = pair.session.new_leg().unwrap();
+    let ours = pair.session().new_leg().unwrap();
     let options = MakeCallOptions {
         timeout: Duration::from_millis(300),
         ..MakeCallOptions::default()
@@ -285,7 +125,7 @@ async fn a_timeout_cancels_and_the_leg_may_dial_again() {
 #[tokio::test]
 async fn dial_tells_by_events_and_cancel_ends_the_attempt_only() {
     let mut pair = Pair::start().await;
-    let ours = pair.session.new_leg().unwrap();
+    let ours = pair.session().new_leg().unwrap();
     ours.dial(&pair.b.uri("bob"), &MakeCallOptions::default())
         .unwrap();
     assert!(matches!(
@@ -294,9 +134,9 @@ async fn dial_tells_by_events_and_cancel_ends_the_attempt_only() {
     ));
     let (_session, theirs) = pair.b.next_call().await;
     theirs
-        .progress(183, Some(sdp(&pair.session)), Vec::new())
+        .progress(183, Some(sdp(pair.session())), Vec::new())
         .unwrap();
-    let event = event_of(&pair.session, &ours).await;
+    let event = event_of(pair.session(), &ours).await;
     assert!(matches!(
         event.kind,
         EventKind::Progress {
@@ -312,7 +152,7 @@ async fn dial_tells_by_events_and_cancel_ends_the_attempt_only() {
     ours.cancel(None).unwrap();
     assert_eq!(ours.state(), CallState::Idle);
     assert!(matches!(
-        event_of(&pair.session, &ours).await.kind,
+        event_of(pair.session(), &ours).await.kind,
         EventKind::Failed(CallError::Cancelled)
     ));
     assert_eq!(
@@ -358,7 +198,7 @@ async fn digits_arrive_in_order_and_are_kept_until_they_are_read() {
 async fn a_message_within_the_call_is_an_event_of_the_peer() {
     let mut pair = Pair::start().await;
     let (ours, session, theirs) = pair.connected().await;
-    let text = pair.session.body("text/plain", b"hello".to_vec()).unwrap();
+    let text = pair.session().body("text/plain", b"hello".to_vec()).unwrap();
     assert_eq!(ours.send_message(text, SOON).await.unwrap().code, 200);
     match event_of(&session, &theirs).await.kind {
         EventKind::Message(body) => assert_eq!(
@@ -398,7 +238,7 @@ async fn a_reoffer_updates_both_sides_by_reinvite_and_by_update() {
     let (ours, _session, theirs) = pair.connected().await;
     for (port, use_update) in [(5000, false), (6000, true)] {
         let text = SDP.replace("4000", &port.to_string());
-        let offer = pair.session.body("application/sdp", text.into()).unwrap();
+        let offer = pair.session().body("application/sdp", text.into()).unwrap();
         let options = ReofferOptions {
             offer: Some(offer.clone()),
             use_update,
@@ -443,7 +283,7 @@ async fn dropping_a_leg_ends_it_on_the_wire_and_nothing_is_left() {
 #[tokio::test]
 async fn what_cannot_be_sent_is_refused_with_the_reason() {
     let mut pair = Pair::start().await;
-    let ours = pair.session.new_leg().unwrap();
+    let ours = pair.session().new_leg().unwrap();
     let options = MakeCallOptions::default();
     for dest in [
         "",
@@ -468,9 +308,9 @@ async fn what_cannot_be_sent_is_refused_with_the_reason() {
         ("X-A", "\0"),
         ("Via", "x"),
     ] {
-        assert!(pair.session.header(name, value).is_err(), "{name:?}: {value:?}");
+        assert!(pair.session().header(name, value).is_err(), "{name:?}: {value:?}");
     }
-    assert!(pair.session.header("X-A", "Größe; a=\"b\"").is_ok());
+    assert!(pair.session().header("X-A", "Größe; a=\"b\"").is_ok());
     let big = vec![b'x'; CallLimits::default().body_max_bytes + 1];
     for (kind, data) in [
         ("text/plain", big),
@@ -478,7 +318,7 @@ async fn what_cannot_be_sent_is_refused_with_the_reason() {
         ("a/b\r\nX: y", vec![]),
         ("application/sdp", b"o=x".to_vec()),
     ] {
-        assert!(pair.session.body(kind, data).is_err(), "{kind}");
+        assert!(pair.session().body(kind, data).is_err(), "{kind}");
     }
     let (_, _session, theirs) = pair.connected().await;
     assert!(matches!(
