@@ -70,19 +70,17 @@ pub(super) enum Command {
     },
     Refer {
         ticket: u64,
-        target: ReferTarget,
+        request: Box<ReferRequest>,
+    },
+    /// The peer of `asker` shall take the place of this leg's host. Only this leg's endpoint can say how (Replaces), and
+    /// only the asker's can send the REFER; the two may be of different shards.
+    GivePlace {
+        asker: Arc<LegShared>,
+        ticket: u64,
         request: Box<ReferRequest>,
     },
     Request {
         ticket: Option<u64>,
         request: Box<InDialogRequest>,
     },
-}
-
-/// Whom the peer shall call.
-pub(super) enum ReferTarget {
-    /// This URI.
-    Uri(String),
-    /// The peer of this leg, in its place.
-    Leg(LegId),
 }

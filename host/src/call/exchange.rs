@@ -13,7 +13,7 @@ use callbox_sip::endpoint::{
     Endpoint, EndpointError, Event, LegEvent, LegId, RegistrationId, SubscriptionId,
 };
 
-use super::command::{Command, ReferTarget, Scheduled};
+use super::command::{Command, Scheduled};
 use super::incoming::{IncomingCall, IncomingCalls};
 use super::leg::LegShared;
 use super::registration::RegistrationShared;
@@ -87,7 +87,12 @@ impl Exchange {
 
     fn run_commands(&mut self, now: Instant, endpoint: &mut Endpoint, leg: &Arc<LegShared>) {
         let mut inner = leg.lock();
+        // It has moved since it was put into the queue, and stands in that of its new shard.
+        if !Arc::ptr_eq(&inner.shard, &self.queue) {
+            return;
+        }
         inner.scheduled = false;
+        let mut places = Vec::new();
         while let Some(command) = inner.outbox.pop_front() {
             match command {
                 Command::Invite { attempt, request } => match endpoint.invite(now, *request) {
@@ -148,22 +153,20 @@ impl Exchange {
                     inner.offer_sent(sent.map_err(|error| super::apply::refusal(&error)));
                     leg.session.changed.notify_waiters();
                 }
-                Command::Refer {
-                    ticket,
-                    target,
-                    mut request,
-                } => {
+                Command::Refer { ticket, request } => {
                     let Some(id) = inner.sip else { continue };
-                    let refer_to = match target {
-                        ReferTarget::Uri(uri) => Ok(uri),
-                        ReferTarget::Leg(other) => endpoint.refer_to_replacing(other),
-                    };
-                    let sent = refer_to.and_then(|refer_to| {
-                        request.refer_to = refer_to;
-                        endpoint.refer(now, id, *request)
-                    });
+                    let sent = endpoint.refer(now, id, *request);
                     inner.request_sent(ticket, sent);
                     leg.session.changed.notify_waiters();
+                }
+                Command::GivePlace {
+                    asker,
+                    ticket,
+                    request,
+                } => {
+                    let id = inner.sip.ok_or(EndpointError::NoSuchLeg);
+                    let place = id.and_then(|id| endpoint.refer_to_replacing(id));
+                    places.push((asker, ticket, request, place));
                 }
                 Command::Request { ticket, request } => {
                     let Some(id) = inner.sip else { continue };
@@ -174,6 +177,11 @@ impl Exchange {
                     leg.session.changed.notify_waiters();
                 }
             }
+        }
+        // Two legs are never locked at once.
+        drop(inner);
+        for (asker, ticket, request, place) in places {
+            asker.place_given(ticket, request, place);
         }
     }
 }

@@ -146,7 +146,7 @@ impl IncomingCall {
     pub fn open(&mut self, context: SessionContext) -> (Session, Leg) {
         let session = Session::open(self.call_id(), context, Arc::clone(&self.shard));
         let leg = session.shared.enlist_first(|id| {
-            let mut inner = LegInner::new(Phase::RingingIn, Direction::Inbound);
+            let mut inner = LegInner::new(Phase::RingingIn, Direction::Inbound, Arc::clone(&self.shard));
             inner.sip = Some(self.sip);
             inner.remote_body = body(&self.request);
             inner.facts = Facts::Received(self.request.clone());

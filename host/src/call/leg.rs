@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::command::Command;
 use super::dtmf::Dtmf;
 use super::error::{CallError, HangupInfo, Party, Status};
+use super::exchange::ShardQueue;
 use super::facts::Facts;
 use super::info::InfoRequest;
 use super::reoffer::Offering;
@@ -106,7 +107,9 @@ pub(super) enum Pending {
 pub(super) struct LegInner {
     pub(super) phase: Phase,
     pub(super) direction: Direction,
-    /// The leg's name in the SIP endpoint, once it has one.
+    /// Where its commands go. An accepted call lives where it came in; no leg moves once it has a call.
+    pub(super) shard: Arc<ShardQueue>,
+    /// The leg's name in the SIP endpoint of its shard, once it has one.
     pub(super) sip: Option<LegId>,
     /// Counts outbound attempts: news of one that was given up is no news of the next.
     pub(super) attempt: u32,
@@ -148,8 +151,14 @@ pub(super) struct LegInner {
 
 impl Leg {
     pub(super) fn idle(session: &Arc<SessionShared>) -> Result<Self, CallError> {
-        let shared = session
-            .enlist(|id| LegShared::new(id, session, LegInner::new(Phase::Idle, Direction::Outbound)))?;
+        let shared = session.enlist(|id| {
+            let shard = Arc::clone(&session.shard);
+            LegShared::new(
+                id,
+                session,
+                LegInner::new(Phase::Idle, Direction::Outbound, shard),
+            )
+        })?;
         Ok(Self { shared })
     }
 
@@ -346,7 +355,7 @@ impl LegShared {
         inner.outbox.push_back(command);
         if !inner.scheduled {
             inner.scheduled = true;
-            self.session.schedule(Arc::clone(self));
+            self.session.schedule_on(&inner.shard, Arc::clone(self));
         }
     }
 
@@ -440,10 +449,11 @@ impl LegShared {
 }
 
 impl LegInner {
-    pub(super) fn new(phase: Phase, direction: Direction) -> Self {
+    pub(super) fn new(phase: Phase, direction: Direction, shard: Arc<ShardQueue>) -> Self {
         Self {
             phase,
             direction,
+            shard,
             sip: None,
             attempt: 0,
             outbox: VecDeque::new(),

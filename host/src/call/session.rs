@@ -92,11 +92,11 @@ pub(super) struct SessionInner {
     next_id: u32,
     /// A turn of [`Session::in_turns`] runs: legs with commands wait here for its end.
     turn: bool,
-    held: Vec<Scheduled>,
+    held: Vec<(Arc<ShardQueue>, Scheduled)>,
 }
 
 impl Session {
-    /// Opens a session on a shard; all legs it creates live there.
+    /// Opens a session on a shard: what it begins lives there. A call that it accepts stays on the shard that it came in on.
     pub(super) fn open(id: String, context: SessionContext, shard: Arc<ShardQueue>) -> Self {
         let inner = SessionInner {
             mailbox: Mailbox::new(context.limits.mailbox_events),
@@ -280,16 +280,21 @@ impl SessionShared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the shard that an object has commands, at once or when the turn is over.
+    /// Tells the session's shard that an object has commands, at once or when the turn is over.
     pub(super) fn schedule(&self, object: impl Into<Scheduled>) {
+        self.schedule_on(&self.shard, object);
+    }
+
+    /// The same for an object that lives on `shard`.
+    pub(super) fn schedule_on(&self, shard: &Arc<ShardQueue>, object: impl Into<Scheduled>) {
         {
             let mut inner = self.lock();
             if inner.turn {
-                inner.held.push(object.into());
+                inner.held.push((Arc::clone(shard), object.into()));
                 return;
             }
         }
-        self.shard.schedule(object);
+        shard.schedule(object);
     }
 
     fn end_turn(&self) {
@@ -298,8 +303,8 @@ impl SessionShared {
             inner.turn = false;
             std::mem::take(&mut inner.held)
         };
-        for object in held {
-            self.shard.schedule(object);
+        for (shard, object) in held {
+            shard.schedule(object);
         }
     }
 

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callbox_sip::endpoint::{ReferRequest, RequestId};
+use callbox_sip::endpoint::{EndpointError, ReferRequest, RequestId};
 use tokio::time::Instant;
 
-use super::command::{Command, ReferTarget};
+use super::apply::refusal;
+use super::command::Command;
 use super::error::{CallError, Status};
 use super::facts;
-use super::leg::{Leg, LegInner, Phase};
+use super::leg::{Leg, LegInner, LegShared, Pending, Phase};
 use super::options::TransferOptions;
 use super::policy::DialRequest;
 use super::text::{self, DialTarget};
@@ -27,6 +28,14 @@ pub struct TransferResult {
     pub accepted: Status,
     /// How the transfer ended, if that was waited for and the peer told.
     pub outcome: Option<Status>,
+}
+
+/// Whom the peer shall call.
+enum ReferTarget<'a> {
+    /// This URI.
+    Uri(&'a str),
+    /// The peer of this leg, in the host's place.
+    PlaceOf(&'a Arc<LegShared>),
 }
 
 /// How a REFER of ours goes, by the peer's reports.
@@ -55,12 +64,8 @@ impl Leg {
             trunk: None,
         };
         self.shared.session.context.policy.grant(&request)?;
-        self.transfer(
-            ReferTarget::Uri(target.as_str().to_owned()),
-            options,
-            "blind-transfer",
-        )
-        .await
+        self.transfer(ReferTarget::Uri(target.as_str()), options, "blind-transfer")
+            .await
     }
 
     /// Asks the peer to take the place of `other`: the two peers talk, this host is out.
@@ -76,42 +81,54 @@ impl Leg {
         if Arc::ptr_eq(&self.shared, &other.shared) {
             return Err(CallError::invalid("a leg cannot be transferred to itself"));
         }
-        let sip = {
-            let other = other.shared.lock();
-            other.require_established("attended-transfer")?;
-            other.sip
-        };
-        let sip =
-            sip.ok_or_else(|| CallError::WrongState("attended-transfer to a leg without a call".to_owned()))?;
-        self.transfer(ReferTarget::Leg(sip), options, "attended-transfer")
+        other.shared.lock().require_established("attended-transfer")?;
+        self.transfer(ReferTarget::PlaceOf(&other.shared), options, "attended-transfer")
             .await
     }
 
     async fn transfer(
         &self,
-        target: ReferTarget,
+        target: ReferTarget<'_>,
         options: &TransferOptions,
         method: &str,
     ) -> Result<TransferResult, CallError> {
         let session = &self.shared.session;
         text::check_headers(&options.headers, &session.context.limits)?;
         let deadline = session.deadline(options.timeout);
+        let mut request = Box::new(ReferRequest {
+            refer_to: String::new(),
+            referred_by: None,
+            progress: options.wait_for_outcome,
+            headers: options.headers.iter().map(facts::to_sip_header).collect(),
+        });
         let ticket = {
             let mut inner = self.shared.lock();
             inner.require_established(method)?;
-            let request = Box::new(ReferRequest {
-                refer_to: String::new(),
-                referred_by: None,
-                progress: options.wait_for_outcome,
-                headers: options.headers.iter().map(facts::to_sip_header).collect(),
-            });
-            let ticket = self.ask(&mut inner, |ticket| Command::Refer {
-                ticket,
-                target,
-                request,
-            })?;
             inner.transfer = Some(Progress::default());
-            ticket
+            match target {
+                ReferTarget::Uri(uri) => {
+                    uri.clone_into(&mut request.refer_to);
+                    self.ask(&mut inner, |ticket| Command::Refer { ticket, request })?
+                }
+                ReferTarget::PlaceOf(other) => {
+                    let ticket = inner.open_request(session.context.limits.requests_max)?;
+                    drop(inner);
+                    let asker = Arc::clone(&self.shared);
+                    let asked = other.command(
+                        &mut other.lock(),
+                        Command::GivePlace {
+                            asker,
+                            ticket,
+                            request,
+                        },
+                    );
+                    if let Err(full) = asked {
+                        self.shared.lock().close_request(ticket);
+                        return Err(full);
+                    }
+                    ticket
+                }
+            }
         };
         let answer_within = deadline.min(Instant::now() + ACCEPTED_WITHIN);
         let accepted = facts::status(&self.answer_to(ticket, answer_within, method).await?);
@@ -136,7 +153,37 @@ impl Leg {
     }
 }
 
+impl LegShared {
+    /// Another leg's endpoint has said how its place can be taken: now the REFER can go.
+    pub(super) fn place_given(
+        self: &Arc<Self>,
+        ticket: u64,
+        mut request: Box<ReferRequest>,
+        place: Result<String, EndpointError>,
+    ) {
+        let mut inner = self.lock();
+        let left = match place {
+            Ok(refer_to) => {
+                request.refer_to = refer_to;
+                self.command(&mut inner, Command::Refer { ticket, request })
+            }
+            Err(error) => Err(refusal(&error)),
+        };
+        if let Err(error) = left {
+            inner.request_failed(ticket, error);
+            drop(inner);
+            self.session.changed.notify_waiters();
+        }
+    }
+}
+
 impl LegInner {
+    fn request_failed(&mut self, ticket: u64, error: CallError) {
+        if let Some((_, pending)) = self.requests.iter_mut().find(|(of, _)| *of == ticket) {
+            *pending = Pending::Failed(error);
+        }
+    }
+
     fn outcome_of_transfer(&mut self, method: &str) -> Option<Result<Option<Status>, CallError>> {
         match &mut self.transfer {
             Some(progress) if progress.last => Some(Ok(progress.latest.take())),
