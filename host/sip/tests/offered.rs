@@ -88,6 +88,18 @@ fn a_reinvite_without_an_offer_gets_ours_and_its_ack_brings_the_answer() {
         panic!("{events:?}");
     };
     assert_eq!(body.data, HOLD.as_bytes());
+
+    // An ACK that forgets the answer is told too: whoever waits for it must not wait for ever.
+    peer.send("INVITE", &["CSeq: 3 INVITE", &to(&tag)], "");
+    peer.send("ACK", &["CSeq: 3 ACK", &to(&tag)], "");
+    let events = peer.leg_events();
+    assert!(
+        matches!(
+            events[..],
+            [LegEvent::Offer { .. }, LegEvent::Confirmed { body: None }]
+        ),
+        "{events:?}"
+    );
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl LegShared {
                             Pending::Failed(CallError::Transport(why.to_string()))
                         }
                         // The end itself follows and wakes the wait with its reason.
-                        Err(RequestFailure::LegEnded) => Pending::Waiting(None),
+                        Err(RequestFailure::LegEnded | RequestFailure::Withdrawn) => Pending::Waiting(None),
                     };
                 }
             }

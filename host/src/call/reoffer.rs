@@ -188,9 +188,9 @@ impl LegShared {
                 Phase::Connected,
                 Err(CallError::Rejected(facts::status(&response))),
             ),
-            Reoffered::Failed(RequestFailure::Timeout | RequestFailure::LegEnded) => {
-                (Phase::Connected, Err(CallError::Timeout))
-            }
+            Reoffered::Failed(
+                RequestFailure::Timeout | RequestFailure::LegEnded | RequestFailure::Withdrawn,
+            ) => (Phase::Connected, Err(CallError::Timeout)),
             Reoffered::Failed(RequestFailure::Transport(why)) => {
                 (Phase::Connected, Err(CallError::Transport(why.to_string())))
             }

@@ -93,7 +93,8 @@ pub enum LegEvent {
         /// Our INVITE had no offer, so the 2xx holds one: call [`answer`](super::Endpoint::answer).
         needs_answer: bool,
     },
-    /// The ACK of our 2xx came: of the one that answered the call always, of a later one when it has a body.
+    /// The ACK of our 2xx came: of the one that answered the call always, of a later one when it has a body or should have
+    /// one, because the 2xx held our offer.
     Confirmed {
         /// The ACK's body, when it has one (the answer to an offer in our 2xx).
         body: Option<super::Body>,
@@ -196,6 +197,9 @@ pub enum RequestFailure {
     /// The leg ended first.
     #[error("the leg ended first")]
     LegEnded,
+    /// The host withdrew a reoffer that was not sent, or waited to be sent again.
+    #[error("withdrawn before it was sent")]
+    Withdrawn,
 }
 
 /// The end of a leg.

@@ -13,8 +13,15 @@ use crate::endpoint::{Destination, EndKind, Ended, Endpoint, LegEvent, LegId, Pa
 use crate::message::Message;
 
 impl Endpoint {
-    /// A 2xx of ours was sent: repeat it until the ACK.
-    pub(crate) fn await_ack(&mut self, now: Instant, id: LegId, seq: u32, response: Bytes, to: Destination) {
+    /// A 2xx of ours was sent: repeat it until the ACK. `offered`: it holds our offer.
+    pub(crate) fn await_ack(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        seq: u32,
+        (response, offered): (Bytes, bool),
+        to: Destination,
+    ) {
         let interval = self.config.timing.t1;
         let deadline = self.config.timing.sixty_four_t1();
         if let Some(leg) = self.leg_mut(id) {
@@ -23,6 +30,7 @@ impl Endpoint {
                 response,
                 to,
                 interval,
+                offered,
             }));
         }
         self.set_leg_timer(now, id, LegTimer::Repeat2xx, interval);
@@ -53,7 +61,7 @@ impl Endpoint {
             self.stats.strays += 1;
             return;
         }
-        leg.accepted = None;
+        let offered = leg.accepted.take().is_some_and(|accepted| accepted.offered);
         let first = leg.state == LegState::Accepting;
         let bye_due = leg.bye_due.take();
         if first {
@@ -62,7 +70,7 @@ impl Endpoint {
         self.stop_leg_timer(id, LegTimer::Repeat2xx);
         self.stop_leg_timer(id, LegTimer::AckDeadline);
         let body = body_of(ack);
-        if first || body.is_some() {
+        if first || offered || body.is_some() {
             self.leg_event(id, LegEvent::Confirmed { body });
         }
         match bye_due {

@@ -209,7 +209,8 @@ impl Endpoint {
             leg.record_route = Bytes::new();
         }
         let seq = self.leg(leg).map(|leg| leg.invite_seq).unwrap_or_default();
-        self.await_ack(now, leg, seq, response, to);
+        // Its ACK is told with or without a body.
+        self.await_ack(now, leg, seq, (response, false), to);
         Ok(())
     }
 

@@ -111,6 +111,8 @@ pub(crate) struct Accepted {
     pub(crate) to: Destination,
     /// The current interval between copies.
     pub(crate) interval: Duration,
+    /// It holds our offer, so its ACK owes an answer.
+    pub(crate) offered: bool,
 }
 
 /// An INVITE of ours whose ACK is due.

@@ -219,7 +219,8 @@ impl Endpoint {
         };
         let response = self.respond(now, offer.server, parts);
         if let Some(response) = response.filter(|_| offer.invite) {
-            self.await_ack(now, id, offer.seq, response, Destination::Path(to));
+            let sent = (response, !offer.has_body());
+            self.await_ack(now, id, offer.seq, sent, Destination::Path(to));
         }
         self.keep_sdp(id, body);
     }

@@ -18,7 +18,8 @@ use crate::endpoint::{
 };
 use crate::message::{Message, Method};
 
-const CANCEL_LINES: &[u8] = b"Reason: SIP;cause=408;text=\"no answer in time\"\r\n";
+/// The reason of a CANCEL after the time-out; the host needs none to withdraw.
+const TIMED_OUT: &[u8] = b"Reason: SIP;cause=408;text=\"no answer in time\"\r\n";
 
 /// A reoffer that is not over.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Reoffer {
     tries: u8,
     /// The CANCEL was sent.
     cancel_sent: bool,
+    /// Why, in lines of that CANCEL.
+    cancel_lines: &'static [u8],
     deadline: Instant,
 }
 
@@ -40,7 +43,7 @@ enum Phase {
     Waiting { due: bool },
     /// Sent, no final response.
     Sent(Awaiting),
-    /// Its time-out is over; the CANCEL is sent, or will be with the first provisional response.
+    /// Its time-out is over or the host has withdrawn it; the CANCEL is sent, or will be with the first provisional response.
     Cancelling(Awaiting),
     /// The 2xx holds an offer: the host owes the answer.
     AwaitingAnswer,
@@ -107,12 +110,44 @@ impl Endpoint {
             phase: Phase::Waiting { due: true },
             tries: 0,
             cancel_sent: false,
+            cancel_lines: TIMED_OUT,
             deadline: now.checked_add(timeout).unwrap_or(now),
         };
         self.host_leg(leg)?.reoffer = Some(Box::new(reoffer));
         self.set_leg_timer(now, leg, LegTimer::ReofferDeadline, timeout);
         self.advance_reoffer(now, leg);
         Ok(id)
+    }
+
+    /// Gives a reoffer up. One that waits to be sent, or to be sent again after a 491, ends at once as
+    /// [`RequestFailure::Withdrawn`]; a re-INVITE that is out is cancelled, and its outcome follows: a 2xx that crosses the
+    /// CANCEL means that the new session holds. An UPDATE that is out cannot be cancelled and takes its course.
+    ///
+    /// # Errors
+    /// [`EndpointError::WrongState`] when it is over, or when its 2xx waits for the host's answer.
+    pub fn withdraw_reoffer(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        request: RequestId,
+    ) -> Result<(), EndpointError> {
+        let reoffer = self.host_leg(leg)?.reoffer.as_mut();
+        let Some(reoffer) = reoffer.filter(|reoffer| reoffer.id == request) else {
+            return Err(EndpointError::WrongState("the reoffer is over"));
+        };
+        match reoffer.phase {
+            Phase::Waiting { .. } => self.reoffer_over(leg, Reoffered::Failed(RequestFailure::Withdrawn)),
+            Phase::Sent(sent) if !reoffer.request.update => {
+                reoffer.phase = Phase::Cancelling(sent);
+                reoffer.cancel_lines = b"";
+                self.send_cancel_of_reoffer(now, leg);
+            }
+            Phase::Sent(_) | Phase::Cancelling(_) => {}
+            Phase::AwaitingAnswer => {
+                return Err(EndpointError::WrongState("the answer to its 2xx is due"));
+            }
+        }
+        Ok(())
     }
 
     /// Sends a waiting reoffer if nothing is in its way.
@@ -180,22 +215,23 @@ impl Endpoint {
             return;
         };
         match response.code().unwrap_or(0) {
-            0..=199 => self.cancel_reoffer(now, id),
+            0..=199 => self.send_cancel_of_reoffer(now, id),
             200..=299 => self.reoffer_accepted(now, id, ack, response),
             code => self.reoffer_refused(now, id, sent, code, response),
         }
     }
 
-    /// Sends the CANCEL of a re-INVITE whose time-out is over, once a provisional response allows it.
-    fn cancel_reoffer(&mut self, now: Instant, id: LegId) {
+    /// Sends the CANCEL of a re-INVITE that is given up, once a provisional response allows it.
+    fn send_cancel_of_reoffer(&mut self, now: Instant, id: LegId) {
         let reoffer = self.leg(id).and_then(|leg| leg.reoffer.as_deref());
         let wanted = reoffer.filter(|reoffer| !reoffer.cancel_sent);
-        let Some(Phase::Cancelling(sent)) = wanted.map(|reoffer| reoffer.phase) else {
+        let wanted = wanted.map(|reoffer| (reoffer.phase, reoffer.cancel_lines));
+        let Some((Phase::Cancelling(sent), lines)) = wanted else {
             return;
         };
         let transaction = self.clients.get(sent.client as usize);
         if transaction.is_some_and(|t| t.is_proceeding_invite())
-            && self.cancel_client(now, sent.client, CANCEL_LINES)
+            && self.cancel_client(now, sent.client, lines)
         {
             if let Some(reoffer) = self.leg_mut(id).and_then(|leg| leg.reoffer.as_mut()) {
                 reoffer.cancel_sent = true;
@@ -313,7 +349,7 @@ impl Endpoint {
                 // An UPDATE cannot be cancelled: timer F bounds it.
                 if !reoffer.request.update {
                     reoffer.phase = Phase::Cancelling(sent);
-                    self.cancel_reoffer(now, id);
+                    self.send_cancel_of_reoffer(now, id);
                 }
                 self.leg_event(id, LegEvent::ReofferTimedOut { request });
             }
