@@ -102,6 +102,7 @@ async fn call(flow: &Arc<FlowVersion>) -> RunReport {
             config: Arc::new(BTreeMap::new()),
             auto_ring: false,
             policy: Arc::new(Nobody),
+            services: callbox::call::Services::none(),
             limits: Arc::new(CallLimits::default()),
         },
     );

@@ -8,6 +8,7 @@
 //! (`config::limits`); every wait on a leg ends with the leg; dropping a leg, a registration or a
 //! subscription ends it on the wire.
 
+mod accept;
 mod apply;
 mod command;
 mod digits;
@@ -26,6 +27,7 @@ mod outbound;
 mod policy;
 mod registration;
 mod reoffer;
+mod service;
 mod session;
 mod session_description;
 mod subscription;
@@ -48,6 +50,7 @@ pub use options::{
 };
 pub use policy::{DialGrant, DialPolicy, DialRequest};
 pub use registration::{Binding, RegisterOptions, Registration};
+pub use service::{Services, WaitingRoom};
 pub use session::{Session, SessionContext, Turns};
 pub use subscription::{Notification, SubscribeOptions, Subscription, SubscriptionState};
 pub use text::{Body, DialTarget, Header, ReceivedHeader};

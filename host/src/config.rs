@@ -22,7 +22,7 @@ pub use cidr::Cidr;
 pub use error::{ConfigError, Problem};
 pub use limits::Limits;
 pub use listen::{Listen, Transport};
-pub use route::{NumberRule, Route};
+pub use route::{NumberRule, Route, RouteTarget};
 pub use tenant::{DialRule, Flow, Tenant};
 
 use reader::{Section, Source};

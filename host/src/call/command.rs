@@ -9,15 +9,20 @@ use callbox_sip::endpoint::{
     Body, Header, InDialogRequest, InviteRequest, LegId, Reason, ReferRequest, ReofferRequest,
 };
 
+use super::incoming::Refusal;
 use super::leg::LegShared;
 use super::registration::RegistrationShared;
 use super::subscription::SubscriptionShared;
 
-/// An object with commands for its shard.
+/// An object with commands for its shard, or a last word to a call that has no object.
 pub(super) enum Scheduled {
     Leg(Arc<LegShared>),
     Registration(Arc<RegistrationShared>),
     Subscription(Arc<SubscriptionShared>),
+    /// Nobody takes this call.
+    Refusal(LegId, Refusal),
+    /// The leg of this attempt has given it up and gone to another shard.
+    End(LegId, Option<Reason>),
 }
 
 impl From<Arc<LegShared>> for Scheduled {

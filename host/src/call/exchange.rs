@@ -14,9 +14,10 @@ use callbox_sip::endpoint::{
 };
 
 use super::command::{Command, Scheduled};
-use super::incoming::{IncomingCall, IncomingCalls};
+use super::incoming::{IncomingCall, IncomingCalls, Opened};
 use super::leg::LegShared;
 use super::registration::RegistrationShared;
+use super::service::{HandedOver, ServiceCall};
 use super::subscription::SubscriptionShared;
 use crate::wire::{ShardCore, ShardWaker};
 
@@ -66,6 +67,8 @@ pub struct Exchange {
     queue: Arc<ShardQueue>,
     incoming: Arc<dyn IncomingCalls>,
     legs: HashMap<LegId, Entry>,
+    /// Calls for services, until there is news of them.
+    services: HashMap<LegId, Arc<ServiceCall>>,
     registrations: HashMap<RegistrationId, Arc<RegistrationShared>>,
     subscriptions: HashMap<SubscriptionId, Arc<SubscriptionShared>>,
     batch: Vec<Scheduled>,
@@ -79,6 +82,7 @@ impl Exchange {
             queue,
             incoming,
             legs: HashMap::new(),
+            services: HashMap::new(),
             registrations: HashMap::new(),
             subscriptions: HashMap::new(),
             batch: Vec::new(),
@@ -186,6 +190,21 @@ impl Exchange {
     }
 }
 
+impl Exchange {
+    /// A call for a service becomes the leg of the session that has taken it, at the first news of it.
+    fn claim(&mut self, id: LegId, event: &LegEvent) {
+        let Some(call) = self.services.get(&id) else {
+            return;
+        };
+        match call.news(event) {
+            HandedOver::No => return,
+            HandedOver::To(leg, attempt) => drop(self.legs.insert(id, Entry { leg, attempt })),
+            HandedOver::Over => {}
+        }
+        self.services.remove(&id);
+    }
+}
+
 /// A command that the endpoint refuses has crossed an event that the flow is about to see: a CANCEL, a BYE.
 fn late(result: Result<(), EndpointError>) {
     if let Err(error) = result {
@@ -210,12 +229,19 @@ impl ShardCore for Exchange {
                         self.subscriptions.insert(id, subscription);
                     }
                 }
+                Scheduled::Refusal(leg, refusal) => {
+                    late(endpoint.reject(now, leg, refusal.code, None, &refusal.headers()));
+                }
+                Scheduled::End(leg, reason) => late(endpoint.hangup(now, leg, reason.as_ref())),
             }
         }
         self.batch = batch;
     }
 
     fn event(&mut self, now: Instant, endpoint: &mut Endpoint, event: Event) {
+        if let Event::Leg { leg, event } = &event {
+            self.claim(*leg, event);
+        }
         match event {
             // The other call may be another tenant's, or live on another shard: nobody decides about that yet.
             Event::Incoming {
@@ -231,13 +257,15 @@ impl ShardCore for Exchange {
             } => {
                 let call = IncomingCall::new(leg, request, path, Arc::clone(&self.queue));
                 match call.offer(&*self.incoming) {
-                    Ok(shared) => drop(self.legs.insert(
+                    Ok(Opened::Session(shared)) => drop(self.legs.insert(
                         leg,
                         Entry {
                             leg: shared,
                             attempt: 0,
                         },
                     )),
+                    Ok(Opened::Service(call)) => drop(self.services.insert(leg, call)),
+                    Ok(Opened::Nobody) => late(endpoint.reject(now, leg, 500, None, &[])),
                     Err(refusal) => late(endpoint.reject(now, leg, refusal.code, None, &refusal.headers())),
                 }
             }

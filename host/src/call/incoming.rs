@@ -13,11 +13,12 @@ use callbox_sip::message::{Message, Uri};
 use super::exchange::ShardQueue;
 use super::facts::{Facts, body, lossy, user_of};
 use super::leg::{Direction, Leg, LegInner, LegShared, Phase};
+use super::service::ServiceCall;
 use super::session::{Session, SessionContext};
 
 /// Decides what answers a call.
 pub trait IncomingCalls: Send + Sync + 'static {
-    /// Takes the call (by [`IncomingCall::open`]) or refuses it. Runs on the shard's thread and must not wait.
+    /// Takes the call (by [`IncomingCall::open`] or one of its ways to a session that accepts) or refuses it. Runs on the shard's thread and must not wait.
     ///
     /// # Errors
     /// The final response that the caller gets.
@@ -66,11 +67,20 @@ impl Refusal {
 
 /// An INVITE that waits for its decision.
 pub struct IncomingCall {
-    sip: LegId,
-    request: Message,
+    pub(super) sip: LegId,
+    pub(super) request: Message,
     path: Path,
-    shard: Arc<ShardQueue>,
-    opened: Option<Arc<LegShared>>,
+    pub(super) shard: Arc<ShardQueue>,
+    pub(super) opened: Opened,
+}
+
+/// Who has the call.
+pub(super) enum Opened {
+    Nobody,
+    /// A session of its own.
+    Session(Arc<LegShared>),
+    /// A session that accepts, now or later.
+    Service(Arc<ServiceCall>),
 }
 
 impl IncomingCall {
@@ -80,15 +90,18 @@ impl IncomingCall {
             request,
             path,
             shard,
-            opened: None,
+            opened: Opened::Nobody,
         }
     }
 
-    /// Shows the call and returns the leg that was opened for it.
-    pub(super) fn offer(mut self, to: &dyn IncomingCalls) -> Result<Arc<LegShared>, Refusal> {
+    /// Shows the call and returns who has it.
+    pub(super) fn offer(mut self, to: &dyn IncomingCalls) -> Result<Opened, Refusal> {
         to.incoming(&mut self)?;
-        // Taken without a session: nobody would ever answer.
-        self.opened.take().ok_or(Refusal::new(500))
+        match self.opened {
+            // Taken by nobody: nobody would ever answer.
+            Opened::Nobody => Err(Refusal::new(500)),
+            opened => Ok(opened),
+        }
     }
 
     /// Who sent the INVITE, as the socket saw it.
@@ -152,7 +165,8 @@ impl IncomingCall {
             inner.facts = Facts::Received(self.request.clone());
             LegShared::new(id, &session.shared, inner)
         });
-        self.opened = Some(Arc::clone(&leg));
+        session.shared.came_in(&leg);
+        self.opened = Opened::Session(Arc::clone(&leg));
         (session, Leg { shared: leg })
     }
 }

@@ -15,6 +15,7 @@ use callbox_sip::endpoint::{LegId, RequestId};
 use callbox_sip::message::Message;
 use tokio::time::Instant;
 
+use super::accept::Accepting;
 use super::command::Command;
 use super::dtmf::Dtmf;
 use super::error::{CallError, HangupInfo, Party, Status};
@@ -125,6 +126,7 @@ pub(super) struct LegInner {
     /// Every digit since the start or the last clean. Seed `dtmfbuffer`.
     pub(super) typed: String,
     pub(super) infos: VecDeque<(u64, InfoRequest)>,
+    pub(super) accepting: Option<Accepting>,
     /// How the present attempt ended, for the `make_call` that waits for it.
     pub(super) outcome: Option<Result<AnswerInfo, CallError>>,
     /// A `make_call` waits: its outcome is no event.
@@ -465,6 +467,7 @@ impl LegInner {
             digits: VecDeque::new(),
             typed: String::new(),
             infos: VecDeque::new(),
+            accepting: None,
             outcome: None,
             awaited: false,
             requests: Vec::new(),

@@ -18,6 +18,7 @@ use super::events::EventKind;
 use super::facts;
 use super::options::Login;
 use super::policy::DialRequest;
+use super::service::{Listing, Service, WaitingRoom};
 use super::session::{Session, SessionShared};
 use super::text::{self, DialTarget, Header};
 
@@ -105,6 +106,8 @@ struct Inner {
     sip: Option<RegistrationId>,
     standing: Standing,
     bindings: Vec<Binding>,
+    /// Calls to it are accepted.
+    listing: Option<Listing>,
     /// What a failed start or an end came to, for the method that waits for it.
     outcome: Option<Result<(), CallError>>,
 }
@@ -243,6 +246,7 @@ impl RegistrationShared {
                 sip: None,
                 standing: Standing::Starting,
                 bindings: Vec::new(),
+                listing: None,
                 outcome: None,
             }),
         })
@@ -255,6 +259,14 @@ impl RegistrationShared {
 
     pub(super) fn is_over(&self) -> bool {
         matches!(self.lock().standing, Standing::Ending | Standing::Over)
+    }
+
+    /// Lets calls for it wait while no session accepts, for as long as it stands.
+    pub(super) fn list(&self, room: &Arc<WaitingRoom>, service: &Service) {
+        let mut inner = self.lock();
+        if !matches!(inner.standing, Standing::Ending | Standing::Over) && inner.listing.is_none() {
+            inner.listing = Some(room.list(service.clone()));
+        }
     }
 
     fn schedule(self: &Arc<Self>) {
@@ -272,6 +284,7 @@ impl RegistrationShared {
                 return false;
             }
             inner.standing = standing;
+            inner.listing = None;
             inner.end = true;
         }
         self.schedule();
@@ -310,6 +323,7 @@ impl RegistrationShared {
 
     fn refused(&self, inner: &mut Inner, error: &EndpointError) {
         inner.standing = Standing::Over;
+        inner.listing = None;
         inner.outcome = Some(Err(refusal(error)));
         self.session.changed.notify_waiters();
     }
@@ -357,8 +371,22 @@ impl RegistrationShared {
                 inner.outcome = Some(result.map_err(|why| failure(&why)));
             }
         }
+        if inner.standing == Standing::Over {
+            inner.listing = None;
+        }
         drop(inner);
         self.session.changed.notify_waiters();
+    }
+}
+
+impl SessionShared {
+    /// The registration of this session that has the address of record `uri`.
+    pub(super) fn registration_of(&self, uri: &str) -> Result<Option<Arc<RegistrationShared>>, CallError> {
+        let address = AddressOfRecord::of(&DialTarget::parse(uri)?)?;
+        Ok(self.registration_with(|registration| {
+            let identity = &registration.identity;
+            identity.user == address.user && identity.host.eq_ignore_ascii_case(&address.host)
+        }))
     }
 }
 

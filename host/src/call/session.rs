@@ -20,6 +20,7 @@ use super::exchange::ShardQueue;
 use super::leg::{Leg, LegShared};
 use super::policy::DialPolicy;
 use super::registration::RegistrationShared;
+use super::service::Services;
 use super::subscription::SubscriptionShared;
 use super::text::{Body, Header};
 
@@ -37,6 +38,8 @@ pub struct SessionContext {
     pub auto_ring: bool,
     /// Who may dial what.
     pub policy: Arc<dyn DialPolicy>,
+    /// Which calls it may accept.
+    pub services: Services,
     /// Bounds.
     pub limits: Arc<CallLimits>,
 }
@@ -90,6 +93,8 @@ pub(super) struct SessionInner {
     registrations: Vec<(u32, Weak<RegistrationShared>)>,
     subscriptions: Vec<(u32, Weak<SubscriptionShared>)>,
     next_id: u32,
+    /// Legs that came in and whose caller was not told anything yet, as far as is known.
+    silent: Vec<Weak<LegShared>>,
     /// A turn of [`Session::in_turns`] runs: legs with commands wait here for its end.
     turn: bool,
     held: Vec<(Arc<ShardQueue>, Scheduled)>,
@@ -105,6 +110,7 @@ impl Session {
             registrations: Vec::new(),
             subscriptions: Vec::new(),
             next_id: 1,
+            silent: Vec::new(),
             turn: false,
             held: Vec::new(),
         };
@@ -356,6 +362,21 @@ impl SessionShared {
         Ok(subscription)
     }
 
+    /// The registration of this address of record that is not over.
+    pub(super) fn registration_with(
+        &self,
+        is_it: impl Fn(&RegistrationShared) -> bool,
+    ) -> Option<Arc<RegistrationShared>> {
+        let all: Vec<_> = self
+            .lock()
+            .registrations
+            .iter()
+            .filter_map(|(_, registration)| registration.upgrade())
+            .collect();
+        all.into_iter()
+            .find(|registration| !registration.is_over() && is_it(registration))
+    }
+
     /// A registration that is not over.
     pub(super) fn registration(&self, id: u32) -> Option<Arc<RegistrationShared>> {
         let found = self
@@ -428,9 +449,16 @@ impl SessionShared {
         if !self.context.auto_ring {
             return;
         }
-        let first = self.lock().legs.first().and_then(|(_, leg)| leg.upgrade());
-        if let Some(leg) = first {
+        let silent = std::mem::take(&mut self.lock().silent);
+        for leg in silent.iter().filter_map(Weak::upgrade) {
             leg.auto_ring();
+        }
+    }
+
+    /// A leg has got a call from outside.
+    pub(super) fn came_in(&self, leg: &Arc<LegShared>) {
+        if self.context.auto_ring {
+            self.lock().silent.push(Arc::downgrade(leg));
         }
     }
 }

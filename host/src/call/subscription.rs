@@ -449,6 +449,7 @@ mod tests {
             config: Arc::new(BTreeMap::new()),
             auto_ring: false,
             policy: Arc::new(OnlyExample),
+            services: crate::call::Services::none(),
             limits: Arc::new(limits),
         };
         Session::detached("test".to_owned(), context)

@@ -3,22 +3,10 @@
 //! They check the state as `wit/leg-semantics.md` says for a method that the host cannot do at all: not. A flow gets
 //! `unsupported` in every state, and nothing is sent.
 
-use std::time::Duration;
-
 use super::error::CallError;
 use super::leg::Leg;
 use super::options::BridgeOptions;
 use super::session::Session;
-
-impl Leg {
-    /// Seed `accept`: waits for one more incoming call.
-    ///
-    /// # Errors
-    /// `Unsupported`.
-    pub async fn accept(&self, _service: &str, _timeout: Duration) -> Result<(), CallError> {
-        Err(CallError::unsupported("accept"))
-    }
-}
 
 impl Session {
     /// Joins two legs.

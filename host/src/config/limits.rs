@@ -295,6 +295,12 @@ limits! {
         requests_max: usize = 16, 1..=1_024, "requests",
             "INFO and its like under way on one leg, their answers awaited.",
             "the flow gets denied(limit).";
+        service_waiting_calls: usize = 64, 0..=65_536, "calls",
+            "That wait for one service until a session accepts: a burst, while sessions come back from the calls before.",
+            "the INVITE gets 480.";
+        service_wait_ms: u64 = 2_000, 0..=60_000, "milliseconds",
+            "How long such a call waits: long enough for a session to come back, too short for a caller to notice the silence.",
+            "the INVITE gets 480.";
         wait_max_ms: u64 = 86_400_000, 1_000..=604_800_000, "milliseconds",
             "The longest single wait that a flow may ask for.",
             "the wait is cut to it.";

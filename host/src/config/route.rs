@@ -1,4 +1,4 @@
-//! `[[route]]`: which call goes to which flow.
+//! `[[route]]`: which call goes to which flow, or waits for which service.
 
 use std::fmt;
 
@@ -7,6 +7,7 @@ use regex::Regex;
 use super::error::did_you_mean;
 use super::limits::Limits;
 use super::reader::{Located, Section, Source};
+use super::tenant::check_name;
 use super::{Cidr, Tenant};
 
 /// One route. What it does not name it does not ask about; a route without any condition takes every call.
@@ -20,10 +21,19 @@ pub struct Route {
     pub sources: Vec<Cidr>,
     /// The tenant, by position in [`super::Config::tenants`].
     pub tenant: usize,
-    /// The flow, by position in [`Tenant::flows`].
-    pub flow: usize,
+    /// What answers.
+    pub to: RouteTarget,
     /// The line of the file, for messages about the route.
     pub line: usize,
+}
+
+/// What answers the calls of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteTarget {
+    /// `flow`: a new instance of it, by position in [`Tenant::flows`].
+    Flow(usize),
+    /// `service`: a session of the tenant that accepts calls of this name, now or soon.
+    Service(String),
 }
 
 /// What a route asks of the user part of the Request-URI, escapes decoded.
@@ -97,25 +107,45 @@ fn read_route(source: &Source<'_>, mut section: Section<'_, '_>, tenants: &[Tena
         .filter_map(|range| source.parsed(range))
         .collect();
     let tenant = section.required_string("tenant", "name a [[tenant]]");
-    let flow = section.required_string("flow", "name a flow of the tenant");
+    let flow = section.string("flow");
+    let service = section.string("service");
+    let (at, path) = (section.at(), section.path().to_owned());
     section.finish();
 
-    let (tenant_name, flow_name) = (tenant?, flow?);
+    let tenant_name = tenant?;
     let names = tenants.iter().map(|tenant| tenant.name.as_str());
     let tenant = find(source, &tenant_name, "is not a tenant", names)?;
-    let flows = tenants.get(tenant)?.flows.iter().map(|flow| flow.name.as_str());
-    let flow = find(
-        source,
-        &flow_name,
-        &format!("is not a flow of {:?}", tenant_name.value),
-        flows,
-    )?;
+    let to = match (flow, service) {
+        (Some(flow), None) => {
+            let flows = tenants.get(tenant)?.flows.iter().map(|flow| flow.name.as_str());
+            let wrong = format!("is not a flow of {:?}", tenant_name.value);
+            RouteTarget::Flow(find(source, &flow, &wrong, flows)?)
+        }
+        (None, Some(service)) => {
+            check_name(source, service.at, &service.key, &service.value);
+            RouteTarget::Service(service.value)
+        }
+        (None, None) => {
+            let text = "leads nowhere; name a flow of the tenant (flow = \"…\") or a service that its sessions accept \
+                        (service = \"…\")";
+            source.note(at, path, text.to_owned());
+            return None;
+        }
+        (Some(_), Some(_)) => {
+            source.note(
+                at,
+                path,
+                "has both flow and service; write a route for each".to_owned(),
+            );
+            return None;
+        }
+    };
     Some(Route {
         number,
         domains,
         sources,
         tenant,
-        flow,
+        to,
         line,
     })
 }

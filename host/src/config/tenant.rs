@@ -218,7 +218,7 @@ fn read_flow(source: &Source<'_>, name: String, mut section: Section<'_, '_>) ->
 }
 
 /// Names stand in logs, metrics and file names, so they are plain.
-fn check_name(source: &Source<'_>, at: usize, key: &str, name: &str) {
+pub(super) fn check_name(source: &Source<'_>, at: usize, key: &str, name: &str) {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
         let text = format!("{name:?} is not a name; write 1 to 64 letters, digits, '-', '_' or '.'");

@@ -87,7 +87,10 @@ fn a_full_file_is_read() {
     assert_eq!((hello.auto_ring, hello.trap_code), (true, 500));
 
     assert_eq!(config.routes.len(), 3);
-    let flow = |route: &Route| config.tenants[route.tenant].flows[route.flow].name.clone();
+    let flow = |route: &Route| match &route.to {
+        RouteTarget::Flow(flow) => config.tenants[route.tenant].flows[*flow].name.clone(),
+        RouteTarget::Service(name) => panic!("service {name}"),
+    };
     assert_eq!(
         config.routes.iter().map(flow).collect::<Vec<_>>(),
         ["hello", "ivr", "busy"]
@@ -243,6 +246,21 @@ fn a_mistake_names_file_line_key_and_fix() {
             "flow = \"busy\"",
             "flow = \"bussy\"",
             "dir/callbox.toml:49: route[2].flow: \"bussy\" is not a flow of \"umbrella\"; did you mean \"busy\"?",
+        ),
+        (
+            "flow = \"busy\"",
+            "service = \"a b\"",
+            "dir/callbox.toml:49: route[2].service: \"a b\" is not a name; write 1 to 64 letters, digits, '-', '_' or '.'",
+        ),
+        (
+            "flow = \"busy\"",
+            "flow = \"busy\"\nservice = \"desk\"",
+            "dir/callbox.toml:47: route[2]: has both flow and service; write a route for each",
+        ),
+        (
+            "flow = \"busy\"",
+            "",
+            "dir/callbox.toml:47: route[2]: leads nowhere; name a flow of the tenant (flow = \"…\") or a service that its sessions accept (service = \"…\")",
         ),
         (
             "flow = \"busy\"",

@@ -1,5 +1,6 @@
 //! All tenants of a host: finds the flow for a call, admits the call, and starts it.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,9 +12,9 @@ use tokio::task::JoinSet;
 
 use super::dial::DialRules;
 use super::flow::Flow;
-use crate::call::{IncomingCall, IncomingCalls, Refusal, SessionContext};
+use crate::call::{IncomingCall, IncomingCalls, Refusal, Services, SessionContext, WaitingRoom};
 use crate::config::limits::CallLimits;
-use crate::config::{Config, Route};
+use crate::config::{Config, Route, RouteTarget};
 use crate::plugin::{Loader, TrapPolicy, World, run_call};
 
 /// Files that are read and compiled at the same time; the loader bounds the compilers among them further.
@@ -24,6 +25,7 @@ pub struct Directory {
     /// In the order of the configuration: tenants, and the flows of each.
     flows: Vec<Flow>,
     routes: Vec<Target>,
+    room: Arc<WaitingRoom>,
     permits: Arc<Semaphore>,
     permits_in_all: usize,
     limits: Arc<CallLimits>,
@@ -36,8 +38,16 @@ pub struct Directory {
 
 struct Target {
     route: Route,
-    /// By position in [`Directory::flows`].
-    flow: usize,
+    to: Answerer,
+}
+
+/// What answers the calls of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Answerer {
+    /// A new instance of this flow, by position in [`Directory::flows`].
+    Flow(usize),
+    /// A session of the tenant that accepts.
+    Service { tenant: Arc<str>, name: Box<str> },
 }
 
 /// How the loading of one flow went.
@@ -56,26 +66,43 @@ impl Directory {
         let mut flows = Vec::new();
         // Where the flows of each tenant begin in the one list.
         let mut first = Vec::new();
-        for tenant in &config.tenants {
+        let retry_after = Duration::from_secs(config.limits.host.retry_after_s.into());
+        let room = WaitingRoom::new(runtime.clone(), &config.limits.call, retry_after);
+        let mut names: Vec<Arc<str>> = Vec::new();
+        for (position, tenant) in config.tenants.iter().enumerate() {
             first.push(flows.len());
             let name: Arc<str> = tenant.name.as_str().into();
             let dial = Arc::new(DialRules::of(tenant));
-            flows.extend(tenant.flows.iter().map(|flow| Flow::new(&name, flow, &dial)));
+            let services = Services::new(Arc::clone(&room), services_of(config, position));
+            flows.extend(
+                tenant
+                    .flows
+                    .iter()
+                    .map(|flow| Flow::new(&name, flow, &dial, &services)),
+            );
+            names.push(name);
         }
         let routes = config.routes.iter().filter_map(|route| {
-            let flow = first.get(route.tenant)? + route.flow;
+            let to = match &route.to {
+                RouteTarget::Flow(flow) => Answerer::Flow(first.get(route.tenant)? + flow),
+                RouteTarget::Service(service) => Answerer::Service {
+                    tenant: Arc::clone(names.get(route.tenant)?),
+                    name: service.as_str().into(),
+                },
+            };
             Some(Target {
                 route: route.clone(),
-                flow,
+                to,
             })
         });
         Arc::new(Self {
             routes: routes.collect(),
             flows,
+            room,
             permits: Arc::new(Semaphore::new(calls_max)),
             permits_in_all: calls_max,
             limits: Arc::new(config.limits.call.clone()),
-            retry_after: Duration::from_secs(config.limits.host.retry_after_s.into()),
+            retry_after,
             runtime,
             draining: AtomicBool::new(false),
             ending: watch::Sender::new(false),
@@ -120,16 +147,18 @@ impl Directory {
         })
     }
 
-    /// The flow for a call: the first route that matches decides, even if its flow is broken. A later route is for
+    /// What answers a call: the first route that matches decides, even if its flow is broken. A later route is for
     /// other calls, and must not silently take these.
-    fn find(&self, user: &str, domain: &str, source: IpAddr) -> Option<&Flow> {
+    fn find(&self, user: &str, domain: &str, source: IpAddr) -> Option<&Answerer> {
         let matches = |route: &Route| {
             route.number.matches(user)
                 && (route.domains.is_empty() || route.domains.iter().any(|own| own == domain))
                 && (route.sources.is_empty() || route.sources.iter().any(|range| range.contains(source)))
         };
-        let target = self.routes.iter().find(|target| matches(&target.route))?;
-        self.flows.get(target.flow)
+        self.routes
+            .iter()
+            .find(|target| matches(&target.route))
+            .map(|target| &target.to)
     }
 
     /// Calls whose flow runs.
@@ -148,6 +177,7 @@ impl Directory {
     /// Takes no more calls: they get 503. Calls that are up go on.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+        self.room.drain();
     }
 
     /// Ends every call: flows are dropped where they wait, and their legs are hung up.
@@ -168,9 +198,22 @@ impl Directory {
 
 impl IncomingCalls for Directory {
     fn incoming(&self, call: &mut IncomingCall) -> Result<(), Refusal> {
+        if call.give_to_registration(&self.room) {
+            return Ok(());
+        }
         let user = call.user();
         let source = call.source().ip();
-        let Some(flow) = self.find(&user, &call.domain(), source) else {
+        let flow = match self.find(&user, &call.domain(), source) {
+            Some(Answerer::Service { tenant, name }) => {
+                return call.wait_for_service(&self.room, tenant, name);
+            }
+            Some(Answerer::Flow(flow)) => self.flows.get(*flow),
+            None => None,
+        };
+        let Some(flow) = flow else {
+            if let Some(waits) = call.wait_for_registration(&self.room) {
+                return waits;
+            }
             // Strings of the peer are recorded as debug values: quoted, control characters escaped.
             tracing::info!(call = call.call_id(), user, %source, "404: no route");
             return Err(Refusal::new(404));
@@ -192,6 +235,7 @@ impl IncomingCalls for Directory {
             config: Arc::clone(&flow.config),
             auto_ring: flow.auto_ring,
             policy: Arc::clone(&flow.dial) as _,
+            services: flow.services.clone(),
             limits: Arc::clone(&self.limits),
         });
         let policy = TrapPolicy {
@@ -210,9 +254,20 @@ impl IncomingCalls for Directory {
     }
 }
 
+/// The names of services that calls of a tenant may have.
+fn services_of(config: &Config, tenant: usize) -> BTreeSet<String> {
+    let of_tenant = config.routes.iter().filter(|route| route.tenant == tenant);
+    of_tenant
+        .filter_map(|route| match &route.to {
+            RouteTarget::Service(name) => Some(name.clone()),
+            RouteTarget::Flow(_) => None,
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use std::path::Path;
 
     use super::*;
@@ -243,6 +298,11 @@ tenant = "b"
 flow = "one"
 [[route]]
 domain = "a.example"
+number = "desk"
+tenant = "a"
+service = "desk"
+[[route]]
+domain = "a.example"
 tenant = "a"
 flow = "one"
 "#;
@@ -253,7 +313,13 @@ flow = "one"
         let directory = Directory::new(&config, 1, runtime.handle().clone());
         directory
             .find(user, domain, source.parse().unwrap())
-            .map(|flow| format!("{}/{}", flow.tenant, flow.name))
+            .map(|to| match to {
+                Answerer::Flow(flow) => {
+                    let flow = &directory.flows[*flow];
+                    format!("{}/{}", flow.tenant, flow.name)
+                }
+                Answerer::Service { tenant, name } => format!("{tenant}'s {name}"),
+            })
     }
 
     #[test]
@@ -270,6 +336,7 @@ flow = "one"
         assert_eq!(found("101", "b2.example", "192.0.2.1"), "b/one");
         assert_eq!(found("101", "a.example", "192.0.2.1"), "a/one");
         assert_eq!(found("", "a.example", "192.0.2.1"), "a/one");
+        assert_eq!(found("desk", "a.example", "192.0.2.1"), "a's desk");
         assert_eq!(found("101", "x.example", "10.0.0.1"), "", "no route");
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 
 use super::dial::DialRules;
+use crate::call::Services;
 use crate::plugin::FlowVersion;
 
 pub(super) struct Flow {
@@ -17,6 +18,7 @@ pub(super) struct Flow {
     pub(super) auto_ring: bool,
     pub(super) trap_code: u16,
     pub(super) dial: Arc<DialRules>,
+    pub(super) services: Services,
     current: ArcSwapOption<Version>,
 }
 
@@ -27,7 +29,12 @@ pub(super) struct Version {
 }
 
 impl Flow {
-    pub(super) fn new(tenant: &Arc<str>, flow: &crate::config::Flow, dial: &Arc<DialRules>) -> Self {
+    pub(super) fn new(
+        tenant: &Arc<str>,
+        flow: &crate::config::Flow,
+        dial: &Arc<DialRules>,
+        services: &Services,
+    ) -> Self {
         Self {
             tenant: Arc::clone(tenant),
             name: flow.name.as_str().into(),
@@ -36,6 +43,7 @@ impl Flow {
             auto_ring: flow.auto_ring,
             trap_code: flow.trap_code,
             dial: Arc::clone(dial),
+            services: services.clone(),
             current: ArcSwapOption::empty(),
         }
     }

@@ -45,6 +45,7 @@ pub fn context() -> SessionContext {
         config: Arc::new(BTreeMap::new()),
         auto_ring: false,
         policy: Arc::new(AllowAll),
+        services: callbox::call::Services::none(),
         limits: Arc::new(CallLimits::default()),
     }
 }

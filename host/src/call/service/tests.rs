@@ -1,0 +1,340 @@
+//! Who gets a call when sessions, calls, times and ends cross each other: two shards without sockets, step by step.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use callbox_sip::endpoint::{Endpoint, EndpointConfig, Listener, ListenerId, Output, Path, Protocol};
+use callbox_sip::message::Framing;
+
+use super::super::exchange::{Exchange, ShardQueue};
+use super::super::incoming::{IncomingCall, IncomingCalls, Refusal};
+use super::super::leg::{CallState, Direction, Leg};
+use super::super::policy::{DialGrant, DialPolicy, DialRequest};
+use super::super::session::{Session, SessionContext};
+use super::super::{CallError, Denial};
+use super::{Services, WaitingRoom};
+use crate::config::limits::CallLimits;
+use crate::wire::{ShardCore, ShardWaker};
+
+const PEER: &str = "192.0.2.7:5060";
+
+struct Nowhere;
+
+impl DialPolicy for Nowhere {
+    fn grant(&self, _: &DialRequest<'_>) -> Result<DialGrant, CallError> {
+        Err(CallError::Denied(Denial::Destination))
+    }
+}
+
+/// Every call is for the service that its user part names.
+struct ByName(Arc<WaitingRoom>);
+
+impl IncomingCalls for ByName {
+    fn incoming(&self, call: &mut IncomingCall) -> Result<(), Refusal> {
+        let name = call.user();
+        call.wait_for_service(&self.0, &"acme".into(), &name)
+    }
+}
+
+struct Shard {
+    queue: Arc<ShardQueue>,
+    endpoint: Endpoint,
+    exchange: Exchange,
+    sent: Vec<String>,
+}
+
+impl Shard {
+    fn new(room: &Arc<WaitingRoom>) -> Self {
+        let config = EndpointConfig {
+            listeners: vec![Listener {
+                id: ListenerId(0),
+                protocol: Protocol::Udp,
+                advertised: "192.0.2.1:5060".parse().unwrap(),
+            }],
+            ..EndpointConfig::default()
+        };
+        let queue = ShardQueue::new(ShardWaker::new());
+        Self {
+            endpoint: Endpoint::new(config, [7; 32], Instant::now()),
+            exchange: Exchange::new(Arc::clone(&queue), Arc::new(ByName(Arc::clone(room)))),
+            queue,
+            sent: Vec::new(),
+        }
+    }
+
+    fn settle(&mut self) {
+        let mut events = std::collections::VecDeque::new();
+        loop {
+            match self.endpoint.poll_output() {
+                Output::Transmit(transmit) => {
+                    let text = String::from_utf8(transmit.payload.to_vec()).unwrap();
+                    self.sent.push(text.lines().next().unwrap().to_owned());
+                }
+                Output::Event(event) => events.push_back(event),
+                Output::Timeout(_) => match events.pop_front() {
+                    Some(event) => self.exchange.event(Instant::now(), &mut self.endpoint, event),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn receive(&mut self, method: &str, id: &str, service: &str) {
+        let peer: SocketAddr = PEER.parse().unwrap();
+        let text = format!(
+            "{method} sip:{service}@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP {peer};branch=z9hG4bK{id}\r\n\
+             From: <sip:caller-{id}@192.0.2.7>;tag={id}\r\nTo: <sip:{service}@192.0.2.1>\r\nCall-ID: {id}\r\n\
+             CSeq: 1 {method}\r\nMax-Forwards: 70\r\nContact: <sip:caller@{peer}>\r\nContent-Length: 0\r\n\r\n"
+        );
+        let path = Path {
+            protocol: Protocol::Udp,
+            listener: ListenerId(0),
+            local: "192.0.2.1:5060".parse().unwrap(),
+            remote: peer,
+            connection: None,
+        };
+        self.endpoint
+            .handle_message(Instant::now(), &path, text.into(), Framing::Datagram);
+        self.settle();
+    }
+
+    /// The shard's turn: what flows have left for it.
+    fn turn(&mut self) {
+        self.exchange.woken(Instant::now(), &mut self.endpoint);
+        self.settle();
+    }
+
+    fn sent(&mut self, status: &str) -> usize {
+        self.turn();
+        self.sent.iter().filter(|line| line.contains(status)).count()
+    }
+}
+
+struct House {
+    room: Arc<WaitingRoom>,
+    shards: [Shard; 2],
+}
+
+impl House {
+    fn new() -> Self {
+        let limits = CallLimits {
+            service_waiting_calls: 2,
+            service_wait_ms: 100,
+            ..CallLimits::default()
+        };
+        let room = WaitingRoom::new(tokio::runtime::Handle::current(), &limits, Duration::from_secs(5));
+        let shards = [Shard::new(&room), Shard::new(&room)];
+        Self { room, shards }
+    }
+
+    /// A session of this tenant on the first shard.
+    fn session(&self, tenant: &str) -> Session {
+        let names = ["desk", "door"].into_iter().map(str::to_owned);
+        let context = SessionContext {
+            tenant: tenant.into(),
+            flow: "flow".into(),
+            version: "1".into(),
+            config: Arc::new(BTreeMap::new()),
+            auto_ring: false,
+            policy: Arc::new(Nowhere),
+            services: Services::new(Arc::clone(&self.room), names.collect::<BTreeSet<_>>()),
+            limits: Arc::new(CallLimits::default()),
+        };
+        Session::open("test".to_owned(), context, Arc::clone(&self.shards[0].queue))
+    }
+
+    fn leg(&self) -> Leg {
+        self.session("acme").new_leg().unwrap()
+    }
+}
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// Polls once: registers a method that must wait.
+async fn begins<F: Future>(mut future: std::pin::Pin<&mut F>) {
+    std::future::poll_fn(|context| {
+        assert!(future.as_mut().poll(context).is_pending(), "it should wait");
+        Poll::Ready(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sessions_get_calls_in_the_order_in_which_they_began_to_wait() {
+    let mut house = House::new();
+    let (first, second) = (house.leg(), house.leg());
+    let mut one = Box::pin(first.accept("desk", LONG));
+    begins(one.as_mut()).await;
+    let mut two = Box::pin(second.accept("desk", LONG));
+    begins(two.as_mut()).await;
+    house.shards[1].receive("INVITE", "a", "desk");
+    house.shards[0].receive("INVITE", "b", "desk");
+    one.await.unwrap();
+    two.await.unwrap();
+    assert_eq!(
+        (first.sip_call_id(), second.sip_call_id()),
+        ("a".into(), "b".into())
+    );
+    assert_eq!((first.id(), first.direction()), (1, Direction::Inbound));
+    assert_eq!(first.state(), CallState::RingingIn);
+    assert_eq!(first.ani(), "caller-a");
+    assert_eq!(house.room.counts(), (0, 0));
+
+    // It lives on the shard that it came to, and what the flow says is heard there.
+    first.reject(486, None, Vec::new()).unwrap();
+    assert_eq!(house.shards[0].sent("486"), 0);
+    assert_eq!(house.shards[1].sent("486"), 1);
+}
+
+#[tokio::test]
+async fn calls_are_taken_in_the_order_in_which_they_came_and_one_a_method() {
+    let mut house = House::new();
+    house.shards[0].receive("INVITE", "a", "desk");
+    house.shards[1].receive("INVITE", "b", "desk");
+    house.shards[1].receive("INVITE", "c", "desk");
+    assert_eq!(house.shards[1].sent("480"), 1, "only two may wait");
+    for id in ["a", "b"] {
+        let leg = house.leg();
+        leg.accept("desk", Duration::ZERO).await.unwrap();
+        assert_eq!(leg.sip_call_id(), id);
+        std::mem::forget(leg);
+    }
+    assert_eq!(
+        house.leg().accept("desk", Duration::ZERO).await,
+        Err(CallError::Timeout)
+    );
+    assert_eq!(house.room.counts(), (0, 0));
+}
+
+#[tokio::test]
+async fn nobody_gets_a_call_of_another_service_or_tenant() {
+    let mut house = House::new();
+    house.shards[0].receive("INVITE", "a", "desk");
+    assert_eq!(
+        house.leg().accept("door", Duration::ZERO).await,
+        Err(CallError::Timeout)
+    );
+    let stranger = house.session("other").new_leg().unwrap();
+    assert_eq!(
+        stranger.accept("desk", Duration::ZERO).await,
+        Err(CallError::Timeout)
+    );
+    for unknown in ["window", "sip:desk@192.0.2.1"] {
+        assert!(matches!(
+            stranger.accept(unknown, LONG).await,
+            Err(CallError::UnknownDestination(_))
+        ));
+    }
+    assert!(matches!(
+        stranger.accept("", LONG).await,
+        Err(CallError::Invalid(_))
+    ));
+    assert_eq!(stranger.state(), CallState::Idle);
+    assert_eq!(house.room.counts(), (1, 0));
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_takes_is_refused_and_one_that_gives_up_is_gone() {
+    let mut house = House::new();
+    house.shards[0].receive("INVITE", "a", "desk");
+    house.shards[0].receive("INVITE", "b", "desk");
+    house.shards[0].receive("CANCEL", "b", "desk");
+    assert_eq!(house.shards[0].sent("487"), 1);
+    assert_eq!(house.room.counts(), (1, 0));
+    let deadline = Instant::now() + LONG;
+    while house.shards[0].sent("480") == 0 {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(house.shards[0].sent("480"), 1);
+    assert_eq!(house.room.counts(), (0, 0));
+    assert_eq!(
+        house.leg().accept("desk", Duration::ZERO).await,
+        Err(CallError::Timeout)
+    );
+}
+
+#[tokio::test]
+async fn a_call_that_was_handed_over_as_the_time_ran_out_is_accepted() {
+    let mut house = House::new();
+    let leg = house.leg();
+    let mut accept = Box::pin(leg.accept("desk", Duration::from_millis(10)));
+    begins(accept.as_mut()).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    house.shards[1].receive("INVITE", "a", "desk");
+    accept.await.unwrap();
+    assert_eq!(leg.sip_call_id(), "a");
+}
+
+#[tokio::test]
+async fn a_call_whose_session_died_before_it_saw_it_goes_to_the_next() {
+    let mut house = House::new();
+    let (dying, next) = (house.leg(), house.leg());
+    {
+        let mut accept = Box::pin(dying.accept("desk", LONG));
+        begins(accept.as_mut()).await;
+        house.shards[1].receive("INVITE", "a", "desk");
+        house.shards[1].receive("INVITE", "b", "desk");
+        assert_eq!(house.room.counts(), (1, 0));
+    }
+    assert_eq!(house.room.counts(), (2, 0));
+    assert_eq!(
+        (dying.state(), dying.sip_call_id()),
+        (CallState::Idle, String::new())
+    );
+    drop(dying);
+    next.accept("desk", Duration::ZERO).await.unwrap();
+    assert_eq!(next.sip_call_id(), "a", "it was before b");
+    assert_eq!(house.shards[1].sent("SIP/2.0 4"), 0);
+
+    // News of the call reach the one that has it.
+    house.shards[1].receive("CANCEL", "a", "desk");
+    assert!(matches!(
+        next.answer(
+            super::super::Body::parse("application/sdp", b"v=0".to_vec(), &CallLimits::default()).unwrap(),
+            Vec::new(),
+            LONG
+        )
+        .await,
+        Err(CallError::Hangup(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_session_that_stopped_waiting_is_passed_over() {
+    let mut house = House::new();
+    let (gone, stays) = (house.leg(), house.leg());
+    let mut first = Box::pin(gone.accept("desk", LONG));
+    begins(first.as_mut()).await;
+    let mut second = Box::pin(stays.accept("desk", LONG));
+    begins(second.as_mut()).await;
+    drop(first);
+    house.shards[0].receive("INVITE", "a", "desk");
+    second.await.unwrap();
+    assert!(matches!(
+        stays.accept("desk", LONG).await,
+        Err(CallError::WrongState(_))
+    ));
+    assert_eq!(gone.state(), CallState::Idle);
+}
+
+#[tokio::test]
+async fn a_host_that_drains_lets_nobody_wait() {
+    let mut house = House::new();
+    house.shards[0].receive("INVITE", "a", "door");
+    let leg = house.leg();
+    let mut accept = Box::pin(leg.accept("desk", LONG));
+    begins(accept.as_mut()).await;
+    house.room.drain();
+    let draining = Err(CallError::Denied(Denial::Draining));
+    assert_eq!(accept.await, draining);
+    assert_eq!(leg.accept("desk", LONG).await, draining);
+    house.shards[1].receive("INVITE", "b", "desk");
+    assert_eq!((house.shards[0].sent("503"), house.shards[1].sent("503")), (1, 1));
+    assert_eq!(house.room.counts(), (0, 0));
+}
