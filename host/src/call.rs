@@ -13,6 +13,7 @@ mod apply;
 mod command;
 mod digits;
 mod dtmf;
+mod ending;
 mod error;
 mod events;
 mod exchange;

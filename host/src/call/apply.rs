@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 
-use callbox_sip::endpoint::{
-    EndKind, Ended, EndpointError, LegEvent, Party as SipParty, RequestFailure, RequestId,
-};
+use callbox_sip::endpoint::{Ended, EndpointError, LegEvent, RequestFailure, RequestId};
 use callbox_sip::message::Message;
 
 use super::dtmf;
-use super::error::{CallError, HangupInfo, Party, Status};
+use super::ending::{failure, hangup_info};
+use super::error::{CallError, HangupInfo, Party};
 use super::events::EventKind;
 use super::facts;
 use super::info::InfoRequest;
 use super::leg::{AnswerInfo, Direction, LegInner, LegShared, Pending, Phase};
 
 /// Digits remembered by `dtmf-buffer`; the oldest go first.
-const TYPED_MAX: usize = 1_024;
+const TYPED_MAX: usize = 256;
 
 impl LegShared {
     /// Applies an event of the endpoint's leg that stands for `attempt`.
@@ -47,13 +46,16 @@ impl LegShared {
                     .find(|(_, state)| matches!(state, Pending::Waiting(Some(of)) if *of == request));
                 if let Some((_, state)) = waiting {
                     *state = match result {
+                        // RFC 5057: the peer has lost the call. The end follows, and is what the wait returns.
+                        Ok(message) if message.code() == Some(481) => Pending::Waiting(None),
                         Ok(message) => Pending::Answered(Box::new(message)),
-                        Err(RequestFailure::Timeout) => Pending::Failed(CallError::Timeout),
                         Err(RequestFailure::Transport(why)) => {
                             Pending::Failed(CallError::Transport(why.to_string()))
                         }
                         // The end itself follows and wakes the wait with its reason.
-                        Err(RequestFailure::LegEnded | RequestFailure::Withdrawn) => Pending::Waiting(None),
+                        Err(
+                            RequestFailure::Timeout | RequestFailure::LegEnded | RequestFailure::Withdrawn,
+                        ) => Pending::Waiting(None),
                     };
                 }
             }
@@ -258,49 +260,4 @@ pub(super) fn refusal(error: &EndpointError) -> CallError {
         EndpointError::WrongState(text) => CallError::WrongState((*text).to_owned()),
         EndpointError::NoSuchLeg => CallError::WrongState("the leg is over".to_owned()),
     }
-}
-
-/// Why an outbound attempt failed.
-fn failure(ended: &Ended) -> CallError {
-    match (&ended.status, ended.why) {
-        (_, EndKind::Timeout) => CallError::Timeout,
-        (_, EndKind::Transport(why)) => CallError::Transport(why.to_string()),
-        (_, EndKind::Cancelled) => CallError::Cancelled,
-        (Some((code, reason)), _) => CallError::Rejected(Status {
-            code: *code,
-            reason: reason.to_string(),
-        }),
-        (None, _) => CallError::Hangup(hangup_info(ended)),
-    }
-}
-
-fn hangup_info(ended: &Ended) -> HangupInfo {
-    let q850 = ended
-        .reason
-        .as_ref()
-        .filter(|reason| reason.protocol.eq_ignore_ascii_case("Q.850"))
-        .and_then(|reason| reason.cause)
-        .and_then(|cause| u8::try_from(cause).ok());
-    HangupInfo {
-        by: match ended.by {
-            // What the endpoint calls its host is this layer, acting for the flow.
-            SipParty::Local => Party::Host,
-            SipParty::Remote => Party::Remote,
-            SipParty::Host => Party::Local,
-        },
-        status: ended.status.as_ref().map(|(code, reason)| Status {
-            code: *code,
-            reason: reason.to_string(),
-        }),
-        q850,
-        text: reason_text(ended),
-    }
-}
-
-fn reason_text(ended: &Ended) -> Option<String> {
-    ended
-        .reason
-        .as_ref()
-        .and_then(|reason| reason.text.as_deref())
-        .map(str::to_owned)
 }

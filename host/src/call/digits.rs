@@ -21,7 +21,7 @@ const PATTERN_MAX: usize = 256;
 /// Bytes that a compiled regular expression may take.
 const REGEX_SIZE_MAX: usize = 256 * 1024;
 /// Digits that one gathering may collect.
-pub const GATHER_DIGITS_MAX: u32 = 64;
+pub const GATHER_DIGITS_MAX: u32 = 256;
 
 /// Why a gathering ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

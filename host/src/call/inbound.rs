@@ -179,7 +179,7 @@ impl Leg {
             by: Party::Local,
             status,
             q850: None,
-            text: None,
+            text: reason.map(str::to_owned),
         });
         Ok(())
     }

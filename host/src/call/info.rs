@@ -154,6 +154,8 @@ impl Leg {
         headers: Vec<Header>,
         wait: Option<Duration>,
     ) -> Result<Option<Message>, CallError> {
+        let deadline = self.shared.session.deadline(wait.unwrap_or(Duration::MAX));
+        self.established(method.as_str(), deadline).await?;
         text::check_headers(&headers, &self.shared.session.context.limits)?;
         let ticket = {
             let mut inner = self.shared.lock();
@@ -180,10 +182,9 @@ impl Leg {
                 None
             }
         };
-        let (Some(wait), Some(ticket)) = (wait, ticket) else {
+        let Some(ticket) = ticket else {
             return Ok(None);
         };
-        let deadline = self.shared.session.deadline(wait);
         self.answer_to(ticket, deadline, "the request").await.map(Some)
     }
 

@@ -408,7 +408,10 @@ impl LegShared {
             by: Party::Local,
             status: None,
             q850: None,
-            text: None,
+            text: reason
+                .as_ref()
+                .and_then(|reason| reason.text.as_deref())
+                .map(str::to_owned),
         };
         match inner.phase {
             Phase::Idle | Phase::Terminated => return,
@@ -508,7 +511,15 @@ impl LegInner {
 
     pub(super) fn require_established(&self, method: &str) -> Result<(), CallError> {
         match self.phase {
-            Phase::Connected | Phase::Reoffering => Ok(()),
+            Phase::Answering | Phase::Connected | Phase::Reoffering => Ok(()),
+            _ => Err(self.wrong_state(method)),
+        }
+    }
+
+    /// As [`Self::require_established`], and no offer is under way.
+    pub(super) fn require_settled(&self, method: &str) -> Result<(), CallError> {
+        match self.phase {
+            Phase::Answering | Phase::Connected => Ok(()),
             _ => Err(self.wrong_state(method)),
         }
     }

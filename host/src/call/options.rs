@@ -90,7 +90,7 @@ pub struct GatherOptions {
     pub first_digit: Option<Duration>,
     /// The longest time for all of it; none: no bound of its own.
     pub total: Option<Duration>,
-    /// Default 64, which is also the most a flow may ask for.
+    /// Default 64; at most [`GATHER_DIGITS_MAX`](super::GATHER_DIGITS_MAX).
     pub max_digits: u32,
     /// Forget digits typed before.
     pub clear_first: bool,

@@ -47,11 +47,11 @@ impl Leg {
     /// # Errors
     /// `WrongState` unless a call of ours waits for its answer; `Invalid` for a reason that is not one line.
     pub fn cancel(&self, reason: Option<&str>) -> Result<(), CallError> {
-        let reason = reason.map(text::reason_text).transpose()?.map(facts::reason);
         let mut inner = self.shared.lock();
         if !matches!(inner.phase, Phase::RingingOut | Phase::EarlyOut) {
             return Err(inner.wrong_state("cancel"));
         }
+        let reason = reason.map(text::reason_text).transpose()?.map(facts::reason);
         if inner.awaited {
             inner.outcome = Some(Err(CallError::Cancelled));
         }

@@ -64,9 +64,10 @@ impl Leg {
                 .as_mut()
                 .and_then(|offering| offering.result.take())
             {
-                Some(result) => Some(result),
-                None if inner.phase == Phase::Terminated => inner.no_more("reoffer").map(Err),
-                None => None,
+                Some(Ok(answer)) => Some(Ok(answer)),
+                // Whatever else was said, the leg is over.
+                _ if inner.phase == Phase::Terminated => inner.no_more("reoffer").map(Err),
+                other => other,
             }
         })
         .await
@@ -119,11 +120,15 @@ impl Leg {
         Ok(())
     }
 
-    /// Our 200 makes a leg connected, its ACK makes offers possible (RFC 3261 §14.1): waits for it.
-    async fn established(&self, method: &str, deadline: tokio::time::Instant) -> Result<(), CallError> {
+    /// Our 200 makes a leg connected, its ACK makes requests within the call possible (RFC 3261 §14.1): waits for it.
+    pub(super) async fn established(
+        &self,
+        method: &str,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), CallError> {
         self.wait(Some(deadline), |inner| match inner.phase {
             Phase::Answering => None,
-            Phase::Connected => Some(Ok(())),
+            Phase::Connected | Phase::Reoffering => Some(Ok(())),
             _ => Some(Err(inner.wrong_state(method))),
         })
         .await
@@ -184,6 +189,8 @@ impl LegShared {
                     Ok(info),
                 )
             }
+            // The peer has lost the call; the end follows, and is what the wait returns.
+            Reoffered::Rejected(response) if matches!(response.code(), Some(408 | 481)) => return,
             Reoffered::Rejected(response) => (
                 Phase::Connected,
                 Err(CallError::Rejected(facts::status(&response))),

@@ -55,7 +55,7 @@ impl Leg {
         dest: &str,
         options: &TransferOptions,
     ) -> Result<TransferResult, CallError> {
-        self.shared.lock().require_established("blind-transfer")?;
+        self.shared.lock().require_settled("blind-transfer")?;
         let target = DialTarget::parse(dest)?;
         let request = DialRequest {
             target: &target,
@@ -77,11 +77,11 @@ impl Leg {
         other: &Leg,
         options: &TransferOptions,
     ) -> Result<TransferResult, CallError> {
-        self.shared.lock().require_established("attended-transfer")?;
+        self.shared.lock().require_settled("attended-transfer")?;
         if Arc::ptr_eq(&self.shared, &other.shared) {
             return Err(CallError::invalid("a leg cannot be transferred to itself"));
         }
-        other.shared.lock().require_established("attended-transfer")?;
+        other.shared.lock().require_settled("attended-transfer")?;
         self.transfer(ReferTarget::PlaceOf(&other.shared), options, "attended-transfer")
             .await
     }
@@ -95,6 +95,7 @@ impl Leg {
         let session = &self.shared.session;
         text::check_headers(&options.headers, &session.context.limits)?;
         let deadline = session.deadline(options.timeout);
+        self.established(method, deadline).await?;
         let mut request = Box::new(ReferRequest {
             refer_to: String::new(),
             referred_by: None,
@@ -103,7 +104,7 @@ impl Leg {
         });
         let ticket = {
             let mut inner = self.shared.lock();
-            inner.require_established(method)?;
+            inner.require_settled(method)?;
             inner.transfer = Some(Progress::default());
             match target {
                 ReferTarget::Uri(uri) => {

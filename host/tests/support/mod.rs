@@ -8,6 +8,7 @@ pub mod peer;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use callbox::call::{
@@ -112,29 +113,37 @@ pub fn sdp(session: &Session) -> Body {
     session.body("application/sdp", SDP.into()).unwrap()
 }
 
+/// A number that no other call of this process has.
+pub fn unique() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// A session on a host, for legs that dial. It was opened by a call from outside, which stays up, ringing.
 pub struct Opened {
     pub session: Session,
     pub first: Leg,
     /// Keeps the peer of `first` alive.
-    _caller: std::net::UdpSocket,
+    pub caller: std::net::UdpSocket,
 }
 
 impl Opened {
     pub async fn on(host: &mut Host) -> Self {
         let caller = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let me = caller.local_addr().unwrap();
+        // The kernel gives a port again while the host still remembers who had it.
+        let number = unique();
         let uri = host.uri("open");
         let invite = format!(
-            "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bKopen;rport\r\nFrom: <sip:o@{me}>;tag=o\r\nTo: <{uri}>\r\n\
-             Call-ID: open@{me}\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContact: <sip:o@{me}>\r\nContent-Length: 0\r\n\r\n",
+            "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bKopen{number};rport\r\nFrom: <sip:o@{me}>;tag=o\r\nTo: <{uri}>\r\n\
+             Call-ID: open{number}@{me}\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContact: <sip:o@{me}>\r\nContent-Length: 0\r\n\r\n",
         );
         caller.send_to(invite.as_bytes(), host.addr()).unwrap();
         let (session, first) = host.next_call().await;
         Self {
             session,
             first,
-            _caller: caller,
+            caller,
         }
     }
 }

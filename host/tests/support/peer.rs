@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use super::SOON;
+use super::{SOON, unique};
 
 /// The black-box harness's reading of SIP, which shares nothing with the host's.
 #[path = "../../../tests/src/message.rs"]
@@ -33,7 +33,6 @@ pub struct Peer {
     /// Where the host is.
     host: SocketAddr,
     kept: VecDeque<(Instant, Message)>,
-    branches: u32,
 }
 
 /// A dialog seen from the peer.
@@ -58,7 +57,6 @@ impl Peer {
             socket: UdpSocket::bind("127.0.0.1:0").await.unwrap(),
             host,
             kept: VecDeque::new(),
-            branches: 0,
         }
     }
 
@@ -136,9 +134,8 @@ impl Peer {
         }
     }
 
-    fn branch(&mut self) -> String {
-        self.branches += 1;
-        format!("z9hG4bK-{}-{}", self.addr().port(), self.branches)
+    fn branch() -> String {
+        format!("z9hG4bK-{}", unique())
     }
 
     /// Sends a request with names of its own, and returns it.
@@ -170,12 +167,12 @@ impl Peer {
 
     /// Calls the host.
     pub async fn invite(&mut self, user: &str, body: Sent<'_>) -> Dialog {
-        let branch = self.branch();
+        let branch = Self::branch();
         let me = self.addr();
         let target = format!("sip:{user}@{}", self.host);
         let mut dialog = Dialog {
             call_id: format!("{branch}@{me}"),
-            ours: format!("<sip:peer@{me}>;tag=p{}", self.branches),
+            ours: format!("<sip:peer@{me}>;tag={branch}"),
             theirs: format!("<{target}>"),
             target,
             cseq: 1,
@@ -200,7 +197,7 @@ impl Peer {
     /// A request within the dialog, with the next CSeq.
     pub async fn ask(&mut self, dialog: &mut Dialog, method: &str, more: &str, body: Sent<'_>) -> Message {
         dialog.cseq += 1;
-        let branch = self.branch();
+        let branch = Self::branch();
         self.compose(method, dialog, &branch, more, body).await
     }
 
@@ -208,7 +205,7 @@ impl Peer {
     pub async fn ack(&mut self, dialog: &mut Dialog, response: &Message, body: Sent<'_>) {
         dialog.theirs = response.header("To").to_owned();
         dialog.target = response.contact_uri().to_owned();
-        let branch = self.branch();
+        let branch = Self::branch();
         let of = Dialog {
             cseq: response.cseq_number(),
             ..dialog.clone()

@@ -1,0 +1,140 @@
+//! Every method in every state, as the table of `wit/leg-semantics.md` states it. The table is read from the file; the
+//! peer is a raw socket, so that what is sent is what the wire shows and not what the host believes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+#![allow(unreachable_pub, reason = "modules of one test")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod act;
+mod scene;
+mod table;
+
+use callbox::call::{CallError, CallState, GatherOutcome, Leg, MakeCallOptions, Party};
+
+use act::Arguments;
+use scene::{Scene, Way, ways};
+use support::Host;
+use table::Cell;
+
+/// Methods that this host does not have: `unsupported` in every state (rule 1).
+const UNSUPPORTED: &[&str] = &["accept"];
+
+/// What happened when a method was called in a scene.
+struct Seen {
+    before: CallState,
+    outcome: Result<Option<GatherOutcome>, CallError>,
+    /// None when the leg was dropped.
+    after: Option<CallState>,
+    sent: Vec<String>,
+}
+
+/// Calls the method and then makes the session place one more call to the same peer: all that the method sent came
+/// before that INVITE, but the BYE of a call whose ACK is still due (RFC 3261 §15).
+async fn perform(host: &Host, scene: &mut Scene, way: Way, method: &str, arguments: Arguments) -> Seen {
+    let leg = scene.leg.take().expect("a leg");
+    let before = leg.state();
+    let second = match method {
+        "attended-transfer" => Some(scene.second(host).await),
+        _ => None,
+    };
+    let other = second.as_ref().map(|(leg, _)| leg);
+    let fence = scene.session.new_leg().unwrap();
+    let (to_fence, dest) = (scene.far.peer.uri("fence"), scene.far.peer.uri("elsewhere"));
+    let session = &scene.session;
+    let calling = async {
+        let (leg, outcome) = if method == "drop (rule 6)" {
+            drop(leg);
+            (None, Ok(None))
+        } else {
+            let outcome = act::call(method, &leg, session, other, &dest, arguments).await;
+            (Some(leg), outcome)
+        };
+        // Before the peer's answer can change it.
+        let after = leg.as_ref().map(Leg::state);
+        fence.dial(&to_fence, &MakeCallOptions::default()).unwrap();
+        (leg, outcome, after)
+    };
+    let ends = matches!(method, "hangup" | "drop (rule 6)");
+    let late = (ends && way == Way::Unacknowledged).then_some("BYE");
+    let ((leg, outcome, after), sent) = tokio::join!(calling, scene.far.respond("fence", late));
+    scene.leg = leg;
+    Seen {
+        before,
+        outcome,
+        after,
+        sent,
+    }
+}
+
+/// Whether what was seen is what the cell means for a leg that came into its state in this way.
+fn holds(method: &str, state: &str, way: Way, cell: &Cell, arguments: Arguments, seen: &Seen) -> bool {
+    let outcome = &seen.outcome;
+    let nothing_happened = seen.sent.is_empty() && seen.after.is_none_or(|after| after == seen.before);
+    let wrong_state = matches!(outcome, Err(CallError::WrongState(_)));
+    if UNSUPPORTED.contains(&method) {
+        return nothing_happened && matches!(outcome, Err(CallError::Unsupported(_)));
+    }
+    let worked = match outcome {
+        Ok(gathered) => gathered.is_none_or(|it| it == GatherOutcome::TimedOut),
+        Err(CallError::Timeout) => act::times_out(method),
+        Err(_) => false,
+    };
+    let sent = seen.sent == act::on_the_wire(method, state);
+    match cell {
+        Cell::Ok => worked && sent && seen.after == Some(seen.before),
+        Cell::To(states) => worked && sent && seen.after.is_none_or(|after| states.contains(&after)),
+        Cell::Nop => outcome.is_ok() && nothing_happened,
+        Cell::WrongState => wrong_state && nothing_happened,
+        Cell::Ended => {
+            nothing_happened
+                && match way {
+                    Way::Ended(Party::Local) => wrong_state,
+                    // The note to this method: the end is one of its outcomes.
+                    Way::Ended(_) if method == "gather-digits" => match arguments {
+                        Arguments::Good => *outcome == Ok(Some(GatherOutcome::HungUp)),
+                        Arguments::Bad => matches!(outcome, Err(CallError::Invalid(_))),
+                    },
+                    Way::Ended(by) => matches!(outcome, Err(CallError::Hangup(info)) if info.by == by),
+                    _ => false,
+                }
+        }
+    }
+}
+
+/// The table says it of every method and every state; each cell has a leg of its own.
+#[tokio::test]
+async fn every_method_does_in_every_state_what_the_table_says() {
+    let mut host = Host::start();
+    let mut wrong = Vec::new();
+    let rows = table::rows();
+    assert!(rows.len() >= 25, "only {} rows were read", rows.len());
+    for row in &rows {
+        for (state, cell) in &row.cells {
+            for &way in ways(state) {
+                let refused = matches!(cell, Cell::WrongState | Cell::Ended);
+                // The state is checked before the arguments (rule 1).
+                let bad = refused && act::has_bad_arguments(&row.method);
+                for arguments in [Some(Arguments::Good), bad.then_some(Arguments::Bad)]
+                    .into_iter()
+                    .flatten()
+                {
+                    let mut scene = Scene::new(&mut host, state, way).await;
+                    let seen = perform(&host, &mut scene, way, &row.method, arguments).await;
+                    if !holds(&row.method, state, way, cell, arguments, &seen) {
+                        wrong.push(format!(
+                            "{} in {state} ({way:?}, {arguments:?} arguments) says {cell:?}, is {:?}, {:?} → {:?}, {:?}",
+                            row.method, seen.outcome, seen.before, seen.after, seen.sent
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "table and legs differ:\n{}", wrong.join("\n"));
+}

@@ -1,0 +1,93 @@
+//! The state × method table of `wit/leg-semantics.md`, read from the file itself: who changes the table changes the test.
+
+use callbox::call::CallState;
+
+const FILE: &str = include_str!("../../../wit/leg-semantics.md");
+const HEADING: &str = "## State × method";
+
+/// What one method does in one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cell {
+    /// It does its work and the state stays.
+    Ok,
+    /// It does its work and the leg is then in one of these.
+    To(Vec<CallState>),
+    /// `ok`, and nothing happens.
+    Nop,
+    /// `wrong-state`, nothing sent.
+    WrongState,
+    /// Rule 2 of the file.
+    Ended,
+}
+
+/// One method in all states.
+#[derive(Debug)]
+pub struct Row {
+    /// As the file names it, without the quotes: `progress with a body`.
+    pub method: String,
+    /// State by its short name, and what happens.
+    pub cells: Vec<(String, Cell)>,
+}
+
+/// Reads the table.
+pub fn rows() -> Vec<Row> {
+    let section = FILE.split(HEADING).nth(1).expect("the section is there");
+    let mut lines = section
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .map(split);
+    let states = lines.next().expect("a header");
+    let rule = lines.next().expect("a rule");
+    assert!(rule.iter().all(|cell| cell.chars().all(|c| c == '-')), "{rule:?}");
+    lines
+        .map(|line| {
+            assert_eq!(line.len(), states.len(), "{line:?}");
+            let mut cells = line.iter();
+            let method = cells.next().unwrap().replace('`', "");
+            let cells = states[1..]
+                .iter()
+                .cloned()
+                .zip(cells.map(|it| cell(it)))
+                .collect();
+            Row { method, cells }
+        })
+        .collect()
+}
+
+fn split(line: &str) -> Vec<String> {
+    line.trim_matches('|')
+        .split('|')
+        .map(|cell| cell.trim().to_owned())
+        .collect()
+}
+
+fn cell(text: &str) -> Cell {
+    match text {
+        "ok" | "ok (the info)" => Cell::Ok,
+        "nop" => Cell::Nop,
+        "-" => Cell::WrongState,
+        "ended" => Cell::Ended,
+        _ => {
+            let states = text
+                .strip_prefix("→ ")
+                .expect("a cell of a kind that the file explains");
+            Cell::To(states.split(" or ").map(state).collect())
+        }
+    }
+}
+
+fn state(name: &str) -> CallState {
+    match name {
+        "idle" => CallState::Idle,
+        "ringing-out" => CallState::RingingOut,
+        "ringing-in" => CallState::RingingIn,
+        "early" => CallState::Early,
+        "offered-by-remote" => CallState::OfferedByRemote,
+        "connected" => CallState::Connected,
+        "reoffering" => CallState::Reoffering,
+        "held" => CallState::Held,
+        "terminated" => CallState::Terminated,
+        other => panic!("no state {other}"),
+    }
+}
