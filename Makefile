@@ -22,7 +22,7 @@ help: ## this list
 run: flows host ## build flows and host, serve the example tenants on 127.0.0.1:5060
 	$(CALLBOX) serve --config examples/callbox.toml
 
-test: flows peers ## every test: units, simulator, real SIPp peers, hostile flows, the SDK
+test: flows peers ## every test: units, simulator, real SIP peers, hostile flows, the SDK
 	$(CARGO) build --workspace --locked --bins --tests
 	$(CARGO) test --workspace --locked --no-fail-fast -- $(ARGS)
 	cd guest-sdk && $(CARGO) test --quiet
@@ -33,20 +33,33 @@ flows: ## build the example flows into examples/target/flows
 host: ## build the callbox binary (dev profile)
 	$(CARGO) build --workspace --locked --bins
 
-# SIPp is the peer of the wire tests, Lua 5.1 that of the pattern matcher. Root on Debian gets them installed; anybody else
-# is told.
-peers:
-	@missing=""; \
-	command -v sipp >/dev/null || missing="$$missing sip-tester"; \
-	command -v lua5.1 >/dev/null || missing="$$missing lua5.1"; \
+# The peers of the tests: SIPp, Kamailio and baresip; Lua 5.1 is that of the pattern matcher. Root on Debian gets them
+# installed, anybody else is told. The tests start their own Kamailio: the service that comes with the package is neither
+# started nor enabled.
+peers: ## SIPp, Kamailio, baresip and Lua 5.1 from Debian's packages
+	@has() { PATH="$$PATH:/usr/sbin" command -v "$$1" >/dev/null; }; \
+	missing=""; \
+	has sipp || missing="$$missing sip-tester"; \
+	has lua5.1 || missing="$$missing lua5.1"; \
+	has kamailio && has kamcmd || missing="$$missing kamailio"; \
+	ls /usr/lib/*/kamailio/modules/presence_mwi.so >/dev/null 2>&1 || missing="$$missing kamailio-presence-modules"; \
+	has baresip || missing="$$missing baresip-core"; \
 	[ -n "$$missing" ] || exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "installing$$missing"; \
 	  export DEBIAN_FRONTEND=noninteractive; \
+	  policy=/usr/sbin/policy-rc.d; \
+	  if [ ! -e "$$policy" ]; then \
+	    trap 'rm -f "$$policy"' EXIT; \
+	    printf '#!/bin/sh\nexit 101\n' >"$$policy"; chmod 755 "$$policy"; \
+	  fi; \
 	  apt-get install -qq -y --no-install-recommends $$missing >/dev/null 2>&1 \
 	    || { apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing >/dev/null; }; \
+	  case "$$missing" in \
+	    *" kamailio "*|*" kamailio") [ ! -d /run/systemd/system ] || systemctl disable --quiet kamailio || true;; \
+	  esac; \
 	else \
-	  echo "the tests need$$missing. On Debian: sudo apt-get install$$missing" >&2; exit 1; \
+	  echo "the tests need$$missing. On Debian: sudo apt-get install --no-install-recommends$$missing" >&2; exit 1; \
 	fi
 
 bench: ## criterion: parse, build, a transaction round, an instance

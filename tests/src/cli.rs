@@ -53,15 +53,21 @@ pub fn command() -> Command {
 
 /// Runs the binary to its end, 120 s at most.
 pub fn run<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Said {
+    let mut command = command();
+    command.args(arguments);
+    said(&mut command, Duration::from_secs(120))
+}
+
+/// Runs any command to its end, and keeps what it says.
+pub fn said(command: &mut Command, longest: Duration) -> Said {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (out, err) = (folder.path().join("out"), folder.path().join("err"));
     let create = |path| std::fs::File::create(path).expect("a file in a temporary folder");
-    let mut command = command();
-    command.args(arguments).stdout(create(&out)).stderr(create(&err));
-    let mut child = Running::start(&mut command).expect("the binary starts");
+    command.stdout(create(&out)).stderr(create(&err));
+    let mut child = Running::start(command).expect("the program starts");
     let status = child
-        .wait(Duration::from_secs(120))
-        .expect("the command ends within 120 s");
+        .wait(longest)
+        .unwrap_or_else(|| panic!("{command:?} did not end within {longest:?}"));
     let read = |path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
     Said {
         code: status.code(),

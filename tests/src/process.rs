@@ -1,6 +1,7 @@
 //! What a process costs, read from /proc: CPU time of all its threads and resident memory.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -72,10 +73,18 @@ fn status_number(pid: u32, key: &str) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Whether a program is on the path.
+/// Whether a program is there.
 pub fn installed(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|paths| std::env::split_paths(&paths).any(|it| it.join(program).is_file()))
+    find(program).is_some()
+}
+
+/// Where a program is: on the path, or in the folder of servers, which is on the path of root alone.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths)
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|folder| folder.join(program))
+        .find(|it| it.is_file())
 }
 
 /// A child that is killed, by its pid, when this is dropped.

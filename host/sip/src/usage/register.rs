@@ -135,8 +135,12 @@ impl Endpoint {
             None,
             to.protocol(),
         );
-        let own: Box<[u8]> =
-            NameAddr::parse(&own).map_or_else(|_| Box::default(), |addr| addr.uri_raw.into());
+        // Two registrations of one name are two bindings, or the end of one would take the other's away (RFC 3261 §10.3: the
+        // registrar tells bindings by their URIs).
+        let line = self.random.token();
+        let own: Box<[u8]> = NameAddr::parse(&own)
+            .map_or_else(|_| Vec::new(), |addr| [addr.uri_raw, b";line=", &line].concat())
+            .into();
         let more = request.contacts.into_iter().map(|uri| uri.into_bytes().into());
 
         self.standing_serial += 1;

@@ -1,0 +1,281 @@
+//! Kamailio as a peer: registrar, proxy with Record-Route and presence server, on an address of its own.
+//!
+//! Entry type: [`Kamailio`], made by [`Setup`]. Its configuration is `tests/peers/kamailio.cfg`; everything it writes is in
+//! a temporary folder. It is ready when it answers an OPTIONS. All its processes end with the value, and its log is shown
+//! when the test is failing.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::phone::Phone;
+use crate::process::{self, Running};
+use crate::{cli, net};
+
+/// The realm of its challenges, and a domain that is its own.
+pub const REALM: &str = "house.example";
+
+/// How long it may take to start; it needs less than a second on an idle machine.
+const START: Duration = Duration::from_secs(30);
+const END: Duration = Duration::from_secs(5);
+
+const MISSING: &str = "Kamailio is not installed (Debian: kamailio, kamailio-presence-modules); `make peers` installs it when it may";
+const CONFIGURATION: &str = include_str!("../peers/kamailio.cfg");
+/// Where Debian's package has the tables of the text database, empty. The presence modules want some.
+const TABLES: &str = "/usr/share/kamailio/dbtext/kamailio";
+
+/// Kamailio to be.
+#[derive(Debug, Default)]
+pub struct Setup {
+    users: Vec<(String, String)>,
+    parameters: String,
+    min_expires: u32,
+}
+
+impl Setup {
+    /// Knows nobody.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds somebody who may register, subscribe and call in that name.
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.users.push((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Refuses with 423 whoever wants to be registered for less, in seconds.
+    pub fn min_expires(mut self, seconds: u32) -> Self {
+        self.min_expires = seconds;
+        self
+    }
+
+    /// Sets a parameter of a module; a value of text brings its quotes.
+    pub fn parameter(mut self, module: &str, name: &str, value: &str) -> Self {
+        writeln!(self.parameters, "modparam(\"{module}\", \"{name}\", {value})").unwrap();
+        self
+    }
+
+    /// Starts it and waits until it answers.
+    pub fn start(self) -> Kamailio {
+        assert!(
+            Path::new(TABLES).is_dir(),
+            "Kamailio's tables are not there; {MISSING}"
+        );
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder
+            .path()
+            .to_str()
+            .expect("a path of plain letters")
+            .to_owned();
+        let address = net::fresh_ipv4();
+        let mut users = String::new();
+        for (name, password) in &self.users {
+            writeln!(users, "  $sht(users=>{name}) = \"{password}\";").unwrap();
+        }
+        let text = CONFIGURATION
+            .replace("[[ADDRESS]]", &format!("{address}:5060"))
+            .replace("[[REALM]]", REALM)
+            .replace("[[FOLDER]]", &path)
+            .replace("[[PARAMETERS]]", &self.parameters)
+            .replace("[[MIN_EXPIRES]]", &self.min_expires.to_string())
+            .replace("[[USERS]]", &users);
+        fs::write(folder.path().join("kamailio.cfg"), text).expect("a file in a temporary folder");
+        fs::create_dir(folder.path().join("run")).expect("a folder in a temporary folder");
+        copy_tables(&folder.path().join("db"));
+        let mut kamailio = Kamailio {
+            address,
+            folder,
+            running: None,
+        };
+        kamailio.start_again();
+        kamailio
+    }
+}
+
+/// A running Kamailio.
+#[derive(Debug)]
+pub struct Kamailio {
+    address: Ipv4Addr,
+    folder: TempDir,
+    /// None while it is stopped.
+    running: Option<Running>,
+}
+
+impl Kamailio {
+    /// Where it listens, UDP and TCP.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((self.address, 5060))
+    }
+
+    /// The URI of a user here.
+    pub fn uri(&self, user: &str) -> String {
+        format!("sip:{user}@{}", self.address())
+    }
+
+    /// Sends calls for this number to this URI, whoever is registered.
+    pub fn route(&self, number: &str, uri: &str) {
+        // A number is a word here too; kamcmd would make an integer of it.
+        self.command(&["htable.sets", "numbers", &format!("s:{number}"), uri])
+            .expect("the table is there");
+    }
+
+    /// The contacts that a user has registered.
+    pub fn contacts(&self, user: &str) -> Vec<String> {
+        // An error says that there is no such user.
+        let listing = self.command(&["ul.lookup", "location", user]).unwrap_or_default();
+        listing
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("Address: "))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Waits until a user has so many contacts registered.
+    pub fn wait_for_contacts(&self, user: &str, count: usize, longest: Duration) -> Vec<String> {
+        let deadline = Instant::now() + longest;
+        loop {
+            let contacts = self.contacts(user);
+            if contacts.len() == count {
+                return contacts;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{user} has the contacts {contacts:?}, not {count}, after {longest:?}"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// What it has logged so far, over all its lives.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.path().join("log")).unwrap_or_default()).into_owned()
+    }
+
+    /// How many lines of the log hold all of these.
+    pub fn logged(&self, parts: &[&str]) -> usize {
+        let log = self.log();
+        log.lines()
+            .filter(|line| parts.iter().all(|part| line.contains(part)))
+            .count()
+    }
+
+    /// Waits until the log has a line that holds all of these.
+    pub fn wait_for_log(&self, parts: &[&str], longest: Duration) {
+        let deadline = Instant::now() + longest;
+        while self.logged(parts) == 0 {
+            assert!(
+                Instant::now() < deadline,
+                "Kamailio logged nothing with {parts:?}"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends it, as a power cut does not: but what it knew is gone all the same.
+    pub fn stop(&mut self) {
+        let Some(mut running) = self.running.take() else {
+            return;
+        };
+        let children = children(running.pid());
+        if running.ended().is_none() {
+            running.terminate();
+        }
+        if running.wait(END).is_none() {
+            for child in children {
+                let _ = Command::new("kill").arg("-KILL").arg(child).status();
+            }
+        }
+    }
+
+    /// Starts it with what it was started with before, on the same address, knowing no contact.
+    pub fn start_again(&mut self) {
+        assert!(self.running.is_none(), "it is running");
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("log"))
+            .expect("a log file");
+        let mut command = Command::new(process::find("kamailio").expect(MISSING));
+        command
+            .arg("-f")
+            .arg(self.folder.path().join("kamailio.cfg"))
+            .arg("-Y")
+            .arg(self.folder.path().join("run"))
+            .arg("-w")
+            .arg(self.folder.path())
+            // Stay in the foreground, log to standard error, MiB of memory shared and of each process.
+            .args(["-DD", "-E", "-m", "32", "-M", "4"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log);
+        self.running = Some(Running::start(&mut command).expect("Kamailio starts"));
+        self.wait_until_ready();
+    }
+
+    fn wait_until_ready(&mut self) {
+        let deadline = Instant::now() + START;
+        let mut phone = Phone::udp(self.address());
+        loop {
+            let ended = self.running.as_mut().and_then(Running::ended);
+            assert!(
+                ended.is_none(),
+                "Kamailio ended with {ended:?} instead of starting"
+            );
+            phone.send_options();
+            if phone.receive(Duration::from_millis(50)).is_some() && self.command(&["core.uptime"]).is_ok() {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "Kamailio did not answer within {START:?}"
+            );
+        }
+    }
+
+    /// One command over its control socket.
+    fn command(&self, words: &[&str]) -> Result<String, String> {
+        let socket = format!("unix:{}/ctl", self.folder.path().display());
+        let mut command = Command::new(process::find("kamcmd").expect(MISSING));
+        command.args(["-s", &socket]).args(words).stdin(Stdio::null());
+        let said = cli::said(&mut command, END);
+        match said.code {
+            Some(0) => Ok(said.out),
+            _ => Err(said.all()),
+        }
+    }
+}
+
+impl Drop for Kamailio {
+    fn drop(&mut self) {
+        self.stop();
+        if std::thread::panicking() || std::env::var_os("CALLBOX_TEST_LOG").is_some() {
+            eprintln!(
+                "---- log of Kamailio at {} ----\n{}\n----",
+                self.address(),
+                self.log()
+            );
+        }
+    }
+}
+
+fn copy_tables(to: &Path) {
+    fs::create_dir(to).expect("a folder in a temporary folder");
+    for entry in fs::read_dir(TABLES).expect("the tables are there").flatten() {
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("a table is copied");
+    }
+}
+
+/// The processes that it forked.
+fn children(pid: u32) -> Vec<String> {
+    fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect()
+}

@@ -1,0 +1,156 @@
+//! Kamailio as registrar: digest, several users, what it refuses, and calls to a registered name.
+
+use callbox_tests::kamailio::REALM;
+use callbox_tests::phone::{Call, Phone, SOON};
+use callbox_tests::server::Setup;
+use callbox_tests::sipp::Sipp;
+
+use crate::{LONG, go, house, start, with};
+
+#[test]
+fn alice_is_registered_while_her_flow_lives() {
+    let kamailio = house().start();
+    let server = start(&kamailio, "extension", "expires = \"60\"\n");
+    assert!(kamailio.contacts("alice").is_empty());
+    let (mut phone, call) = go(&server, "go");
+    let contacts = kamailio.wait_for_contacts("alice", 1, LONG);
+    assert!(
+        contacts[0].contains(&server.address().to_string()),
+        "{contacts:?}"
+    );
+    server.wait_for_log(&["bound sip:alice", "for 60 s"], SOON);
+
+    phone.cancel(&call);
+    server.wait_for_log(&["unregistered: Ok"], LONG);
+    assert!(kamailio.contacts("alice").is_empty());
+}
+
+#[test]
+fn the_digest_may_be_sha_256() {
+    let kamailio = house().parameter("auth", "algorithm", "\"SHA-256\"").start();
+    let server = start(&kamailio, "extension", "");
+    let _caller = go(&server, "go");
+    kamailio.wait_for_contacts("alice", 1, LONG);
+}
+
+#[test]
+fn a_registrar_may_be_reached_over_tcp() {
+    let kamailio = house().start();
+    let registrar = format!("registrar = \"{};transport=tcp\"\n", kamailio.uri("alice"));
+    let server = start(&kamailio, "extension", &registrar);
+    let (mut phone, call) = go(&server, "go");
+    let contacts = kamailio.wait_for_contacts("alice", 1, LONG);
+    assert!(contacts[0].contains("transport=tcp"), "{contacts:?}");
+    phone.cancel(&call);
+    server.wait_for_log(&["unregistered: Ok"], LONG);
+}
+
+#[test]
+fn a_short_registration_is_made_as_long_as_the_registrar_wants_it() {
+    let kamailio = house().min_expires(90).start();
+    let server = start(&kamailio, "extension", "expires = \"30\"\n");
+    let _caller = go(&server, "go");
+    kamailio.wait_for_contacts("alice", 1, LONG);
+    server.wait_for_log(&["bound sip:alice", "for 90 s"], SOON);
+}
+
+#[test]
+fn a_wrong_password_is_told_to_the_flow() {
+    let kamailio = house().start();
+    let server = start(&kamailio, "extension", "password = \"4321\"\n");
+    let _caller = go(&server, "go");
+    server.wait_for_log(&["not registered: rejected: 401"], LONG);
+    assert_eq!(
+        kamailio.logged(&["challenged: REGISTER"]),
+        2,
+        "tried once, and not again"
+    );
+    assert!(kamailio.contacts("alice").is_empty());
+}
+
+#[test]
+fn another_ones_name_is_refused() {
+    let kamailio = house().start();
+    let server = start(
+        &kamailio,
+        "extension",
+        "username = \"bob\"\npassword = \"5678\"\n",
+    );
+    let _caller = go(&server, "go");
+    server.wait_for_log(&["not registered: rejected: 403 Not Your Name"], LONG);
+    assert!(kamailio.contacts("alice").is_empty());
+}
+
+#[test]
+fn credentials_of_another_realm_are_not_sent() {
+    let kamailio = house().start();
+    let server = start(&kamailio, "register", "realm = \"elsewhere.example\"\n");
+    let _caller = go(&server, "go");
+    server.wait_for_log(&["c1:startregister res = 4", "401"], LONG);
+    assert_eq!(kamailio.logged(&["challenged: REGISTER", "user <null>"]), 1);
+    assert_eq!(kamailio.logged(&["challenged: REGISTER"]), 1);
+}
+
+#[test]
+fn several_users_are_registered_at_once_and_each_leaves_alone() {
+    let kamailio = house().start();
+    let mut setup = Setup::new().dial("house", &["127.0.0.0/8"]);
+    for user in ["alice", "bob", "carol"] {
+        setup = with(setup, &kamailio, user, "extension", user, "");
+    }
+    let server = setup.start();
+    let mut calls: Vec<(Phone, Call)> = ["alice", "bob", "carol", "alice"]
+        .iter()
+        .map(|user| go(&server, user))
+        .collect();
+    kamailio.wait_for_contacts("alice", 2, LONG);
+    kamailio.wait_for_contacts("bob", 1, LONG);
+    kamailio.wait_for_contacts("carol", 1, LONG);
+
+    let (mut phone, call) = calls.remove(0);
+    phone.cancel(&call);
+    kamailio.wait_for_contacts("alice", 1, LONG);
+    let (mut phone, call) = calls.remove(0);
+    phone.cancel(&call);
+    kamailio.wait_for_contacts("bob", 0, LONG);
+    assert_eq!(kamailio.contacts("alice").len(), 1, "the other session's");
+    assert_eq!(kamailio.contacts("carol").len(), 1);
+}
+
+#[test]
+fn a_call_for_the_registered_name_reaches_a_flow() {
+    let kamailio = house().start();
+    let setup = Setup::new()
+        .dial("house", &["127.0.0.0/8"])
+        .flow("alice", "hello");
+    let server = with(setup, &kamailio, "go", "extension", "alice", "").start();
+    let _caller = go(&server, "go");
+    kamailio.wait_for_contacts("alice", 1, LONG);
+
+    Sipp::scenario("answer", kamailio.address(), "alice")
+        .fill("HOLD_MS", 200)
+        .run()
+        .assert_all(1);
+    server.wait_for_log(&["sipp is talking to alice"], SOON);
+    assert_eq!(kamailio.logged(&["in dialog by route: BYE"]), 1);
+}
+
+/// The page's example of `register`, whole: the call in that name is challenged too.
+#[test]
+fn the_pages_example_registers_and_calls_in_that_name() {
+    let kamailio = house().start();
+    let setup = Setup::new()
+        .dial("house", &["127.0.0.0/8"])
+        .flow("hello", "hello");
+    let dest = kamailio.uri("907723154123");
+    let more = format!("realm = {REALM:?}\ndest = {dest:?}\nstay = \"300\"\n");
+    let server = with(setup, &kamailio, "go", "register", "alice", &more).start();
+    kamailio.route("907723154123", &format!("sip:hello@{}", server.address()));
+    let _caller = go(&server, "go");
+    server.wait_for_log(&["c1:startregister res = 0"], LONG);
+    server.wait_for_log(&["c1:makecall res = 0"], LONG);
+    server.wait_for_log(&["alice is talking to 907723154123"], LONG);
+    kamailio.wait_for_contacts("alice", 0, LONG);
+    kamailio.wait_for_log(&["in dialog by route: BYE"], LONG);
+    assert_eq!(kamailio.logged(&["in dialog without a route"]), 0);
+}
