@@ -7,7 +7,7 @@ use callbox::call::{
     TransferOptions,
 };
 
-use crate::support::{SOON, sdp};
+use crate::support::{SERVICE, SOON, sdp};
 
 /// What the method is called with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub fn has_bad_arguments(method: &str) -> bool {
         "make-call"
             | "dial"
             | "cancel"
+            | "accept"
             | "progress with a body"
             | "progress without a body"
             | "answer"
@@ -38,10 +39,7 @@ pub fn has_bad_arguments(method: &str) -> bool {
 
 /// Methods that wait and are called with a time-out of 0 here, so that `timeout` is what they do.
 pub fn times_out(method: &str) -> bool {
-    matches!(
-        method,
-        "wait-for-dtmf" | "wait-for-info" | "wait-for-hangup" | "accept"
-    )
+    matches!(method, "wait-for-dtmf" | "wait-for-info" | "wait-for-hangup")
 }
 
 /// Calls the method. `other` is an established leg of the same session for the one that needs it. What a method returns
@@ -71,7 +69,7 @@ pub async fn call(
         "make-call" => leg.make_call(dest, &outbound).await.map(drop)?,
         "dial" => leg.dial(dest, &outbound)?,
         "cancel" => leg.cancel(Some(line))?,
-        "accept" => leg.accept("main", none).await?,
+        "accept" => leg.accept(if good { SERVICE } else { "" }, SOON).await?,
         "ring" => leg.ring(Vec::new())?,
         "progress with a body" => {
             leg.progress(if good { 183 } else { 200 }, Some(sdp(session)), Vec::new())?

@@ -19,11 +19,8 @@ use callbox::call::{CallError, CallState, GatherOutcome, Leg, MakeCallOptions, P
 
 use act::Arguments;
 use scene::{Scene, Way, ways};
-use support::Host;
+use support::{Host, SERVICE};
 use table::Cell;
-
-/// Methods that this host does not have: `unsupported` in every state (rule 1).
-const UNSUPPORTED: &[&str] = &["accept"];
 
 /// What happened when a method was called in a scene.
 struct Seen {
@@ -43,6 +40,9 @@ async fn perform(host: &Host, scene: &mut Scene, way: Way, method: &str, argumen
         "attended-transfer" => Some(scene.second(host).await),
         _ => None,
     };
+    if method == "accept" && before == CallState::Idle {
+        scene.far.call(SERVICE).await;
+    }
     let other = second.as_ref().map(|(leg, _)| leg);
     let fence = scene.session.new_leg().unwrap();
     let (to_fence, dest) = (scene.far.peer.uri("fence"), scene.far.peer.uri("elsewhere"));
@@ -77,9 +77,6 @@ fn holds(method: &str, state: &str, way: Way, cell: &Cell, arguments: Arguments,
     let outcome = &seen.outcome;
     let nothing_happened = seen.sent.is_empty() && seen.after.is_none_or(|after| after == seen.before);
     let wrong_state = matches!(outcome, Err(CallError::WrongState(_)));
-    if UNSUPPORTED.contains(&method) {
-        return nothing_happened && matches!(outcome, Err(CallError::Unsupported(_)));
-    }
     let worked = match outcome {
         Ok(gathered) => gathered.is_none_or(|it| it == GatherOutcome::TimedOut),
         Err(CallError::Timeout) => act::times_out(method),

@@ -270,6 +270,11 @@ impl FarEnd {
         }
     }
 
+    /// Places a call.
+    pub async fn call(&mut self, user: &str) {
+        self.dialog = Some(self.peer.invite(user, SESSION).await);
+    }
+
     /// Answers everything kindly until the INVITE for `until` comes, and `late` where it cannot come before, and tells what came before it: methods of requests,
     /// statuses of responses. Left out: 100, copies, and the ACK of what was answered here.
     pub async fn respond(&mut self, until: &str, late: Option<&str>) -> Vec<String> {

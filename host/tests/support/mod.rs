@@ -5,7 +5,7 @@
 
 pub mod peer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use callbox::call::{
     Body, CallError, DialGrant, DialPolicy, DialRequest, Event, Exchange, IncomingCall, IncomingCalls, Leg,
-    MakeCallOptions, Refusal, Session, SessionContext, ShardQueue,
+    MakeCallOptions, Refusal, Services, Session, SessionContext, ShardQueue, WaitingRoom,
 };
 use callbox::config::limits::{CallLimits, WireLimits};
 use callbox::wire::{self, Wire, WireConfig};
@@ -38,7 +38,14 @@ impl DialPolicy for AllowAll {
     }
 }
 
+/// The service that calls to the user part of this name wait for.
+pub const SERVICE: &str = "desk";
+
 pub fn context() -> SessionContext {
+    context_with(Services::none())
+}
+
+fn context_with(services: Services) -> SessionContext {
     SessionContext {
         tenant: "test".into(),
         flow: "test".into(),
@@ -46,21 +53,28 @@ pub fn context() -> SessionContext {
         config: Arc::new(BTreeMap::new()),
         auto_ring: false,
         policy: Arc::new(AllowAll),
-        services: callbox::call::Services::none(),
+        services,
         limits: Arc::new(CallLimits::default()),
     }
 }
 
-/// Opens a session for every call and hands it to the test.
-pub struct Desk(mpsc::Sender<(Session, Leg)>);
+/// Opens a session for every call and hands it to the test, but for calls of [`SERVICE`].
+pub struct Desk {
+    opened: mpsc::Sender<(Session, Leg)>,
+    room: Arc<WaitingRoom>,
+}
 
 impl IncomingCalls for Desk {
     fn incoming(&self, call: &mut IncomingCall) -> Result<(), Refusal> {
         if call.user() == "nobody" {
             return Err(Refusal::new(404));
         }
-        let opened = call.open(context());
-        self.0
+        if call.user() == SERVICE {
+            return call.wait_for_service(&self.room, &"test".into(), SERVICE);
+        }
+        let names = BTreeSet::from([SERVICE.to_owned()]);
+        let opened = call.open(context_with(Services::new(Arc::clone(&self.room), names)));
+        self.opened
             .try_send(opened)
             .map_err(|_| Refusal::busy(Duration::from_secs(1)))
     }
@@ -79,8 +93,10 @@ impl Host {
 
     /// With timers or limits of the test's own.
     pub fn with(endpoint: EndpointConfig) -> Self {
-        let (sender, calls) = mpsc::channel(16);
-        let desk: Arc<dyn IncomingCalls> = Arc::new(Desk(sender));
+        let (opened, calls) = mpsc::channel(16);
+        let (runtime, limits) = (tokio::runtime::Handle::current(), CallLimits::default());
+        let room = WaitingRoom::new(runtime, &limits, Duration::from_secs(1));
+        let desk: Arc<dyn IncomingCalls> = Arc::new(Desk { opened, room });
         let config = WireConfig {
             listen: vec!["udp:127.0.0.1:0".parse().unwrap()],
             limits: WireLimits::default(),
