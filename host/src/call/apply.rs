@@ -65,18 +65,26 @@ impl LegShared {
                 }
             }
             LegEvent::Reoffered { request, outcome } => self.reoffered(&mut inner, request, outcome),
-            LegEvent::Offer { request, .. } => self.peer_offered(&mut inner, &request),
-            // The flow's own time-out has told it; an offer is never left to a flow yet, so none is withdrawn.
-            LegEvent::ReofferTimedOut { .. } | LegEvent::OfferWithdrawn { .. } => {}
+            LegEvent::Offer {
+                request,
+                decide: None,
+            } => self.peer_offered(&mut inner, &request),
+            LegEvent::Offer {
+                request,
+                decide: Some(id),
+            } => self.peer_asked(&mut inner, &request, id),
+            LegEvent::OfferWithdrawn { offer } => self.offer_withdrawn(&mut inner, offer),
+            // The flow's own time-out has told it.
+            LegEvent::ReofferTimedOut { .. } => {}
             LegEvent::TransferProgress {
                 request,
                 status,
                 last,
             } => {
-                inner.transfer_reported(request, status, last);
+                self.transfer_reported(&mut inner, request, status, last);
             }
-            // The exchange has refused it: flows cannot decide a REFER yet.
-            LegEvent::Refer { .. } | LegEvent::ReferWithdrawn { .. } => {}
+            LegEvent::Refer { request, refer } => self.referred(&mut inner, &request, refer),
+            LegEvent::ReferWithdrawn { refer } => self.referral_withdrawn(&mut inner, refer),
             LegEvent::Ended(ended) => self.over(&mut inner, &ended),
         }
         drop(inner);
@@ -182,6 +190,8 @@ impl LegShared {
 
     fn over(self: &Arc<Self>, inner: &mut LegInner, ended: &Ended) {
         inner.sip = None;
+        inner.peer_offer = None;
+        inner.referrals.clear();
         match inner.phase {
             Phase::RingingOut | Phase::EarlyOut => {
                 if let Some(response) = &ended.response {

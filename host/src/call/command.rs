@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use callbox_sip::endpoint::{
-    Body, Header, InDialogRequest, InviteRequest, LegId, Reason, ReferRequest, ReofferRequest,
+    Body, Header, InDialogRequest, InviteRequest, LegId, PeerRequestId, Reason, ReferRequest, ReofferRequest,
 };
 
 use super::incoming::Refusal;
@@ -17,6 +17,8 @@ use super::subscription::SubscriptionShared;
 /// An object with commands for its shard, or a last word to a call that has no object.
 pub(super) enum Scheduled {
     Leg(Arc<LegShared>),
+    /// What the flow left undecided, and how: it comes from where nothing may be locked, so past the leg's outbox.
+    Undecided(Arc<LegShared>, Command),
     Registration(Arc<RegistrationShared>),
     Subscription(Arc<SubscriptionShared>),
     /// Nobody takes this call.
@@ -87,5 +89,39 @@ pub(super) enum Command {
     Request {
         ticket: Option<u64>,
         request: Box<InDialogRequest>,
+    },
+    /// Whether the endpoint asks about the peer's offers.
+    DecideOffers {
+        value: bool,
+    },
+    AcceptOffer {
+        offer: PeerRequestId,
+        headers: Vec<Header>,
+        body: Option<Body>,
+    },
+    RejectOffer {
+        offer: PeerRequestId,
+        code: u16,
+    },
+    Referral(ReferralCommand),
+}
+
+/// What becomes of a REFER of the peer's.
+pub(super) enum ReferralCommand {
+    Accept {
+        refer: PeerRequestId,
+    },
+    Reject {
+        refer: PeerRequestId,
+        code: u16,
+    },
+    Notify {
+        refer: PeerRequestId,
+        code: u16,
+        reason: Option<String>,
+    },
+    /// Nobody holds it any more.
+    LetGo {
+        refer: PeerRequestId,
     },
 }

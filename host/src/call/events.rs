@@ -1,21 +1,24 @@
 //! The mailbox of a session: everything that happened and was not waited for.
 //!
-//! Bounded: when it is full the oldest event that may be lost goes, and the reader is told how many went. Answered,
-//! failed and hung-up events are never lost; their number is bounded by the number of legs and attempts. Entry type:
-//! [`Mailbox`]; what a flow reads: [`Event`].
+//! Bounded: when it is full the oldest event that may be lost goes, and the reader is told how many went. Incoming, answered,
+//! failed and hung-up events are never lost; their number is bounded by the number of legs and attempts. An event may
+//! hold a question of the peer's: whoever drops it unread has it answered with no. Entry type: [`Mailbox`]; what a flow
+//! reads: [`Event`].
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::dtmf::Dtmf;
 use super::error::{CallError, HangupInfo, Status};
+use super::incoming_offer::IncomingOffer;
 use super::info::InfoRequest;
-use super::leg::AnswerInfo;
+use super::leg::{AnswerInfo, Leg};
+use super::referral::Referral;
 use super::subscription::Notification;
 use super::text::Body;
 
 /// Something that happened to a session.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Event {
     /// The leg, registration or subscription it is about; 0 is the session itself.
     pub source: u32,
@@ -24,8 +27,10 @@ pub struct Event {
 }
 
 /// What happened. The contract's `event-kind`.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum EventKind {
+    /// One more call for the session. The source is the leg whose place it wants (RFC 3891).
+    Incoming(Leg),
     /// A provisional response to a call that `dial` placed.
     Progress {
         /// 101..=199.
@@ -47,10 +52,16 @@ pub enum EventKind {
     Info(InfoRequest),
     /// A MESSAGE within the call.
     Message(Body),
+    /// A re-INVITE or UPDATE of a leg under `decide-offers`.
+    Offer(IncomingOffer),
     /// The peer put the leg on hold.
     Held,
     /// The peer took the leg off hold.
     Resumed,
+    /// The peer asks us to call somebody else.
+    Refer(Referral),
+    /// How a transfer of ours goes on.
+    TransferProgress(Status),
     /// A NOTIFY of a subscription.
     Notify(Box<Notification>),
     /// A registration is no longer in force; the host may still get it back.
@@ -70,7 +81,11 @@ impl EventKind {
     fn must_be_kept(&self) -> bool {
         matches!(
             self,
-            EventKind::Answered(_) | EventKind::Failed(_) | EventKind::HungUp(_) | EventKind::Shutdown(_)
+            EventKind::Incoming(_)
+                | EventKind::Answered(_)
+                | EventKind::Failed(_)
+                | EventKind::HungUp(_)
+                | EventKind::Shutdown(_)
         )
     }
 }
@@ -80,6 +95,7 @@ pub(super) struct Mailbox {
     max: usize,
     lost: u32,
     next_ticket: u64,
+    closed: bool,
 }
 
 impl Mailbox {
@@ -89,13 +105,20 @@ impl Mailbox {
             max,
             lost: 0,
             next_ticket: 1,
+            closed: false,
         }
     }
 
-    /// Adds an event and returns its ticket, by which it can be taken back.
-    pub(super) fn put(&mut self, source: u32, kind: EventKind) -> u64 {
+    /// Adds an event and returns its ticket, by which it can be taken back; and the event that is lost for it, which the
+    /// caller drops when nothing is locked that its end may need.
+    pub(super) fn put(&mut self, source: u32, kind: EventKind) -> (u64, Option<Event>) {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
+        let event = Event { source, kind };
+        if self.closed {
+            return (ticket, Some(event));
+        }
+        let mut lost = None;
         if self.queue.len() >= self.max {
             match self
                 .queue
@@ -103,18 +126,24 @@ impl Mailbox {
                 .position(|(_, event)| !event.kind.must_be_kept())
             {
                 Some(oldest) => {
-                    self.queue.remove(oldest);
+                    lost = self.queue.remove(oldest).map(|(_, event)| event);
                     self.lost = self.lost.saturating_add(1);
                 }
-                None if kind.must_be_kept() => {}
+                None if event.kind.must_be_kept() => {}
                 None => {
                     self.lost = self.lost.saturating_add(1);
-                    return ticket;
+                    return (ticket, Some(event));
                 }
             }
         }
-        self.queue.push_back((ticket, Event { source, kind }));
-        ticket
+        self.queue.push_back((ticket, event));
+        (ticket, lost)
+    }
+
+    /// Nobody will read any more. What was not read is the caller's to drop.
+    pub(super) fn close(&mut self) -> VecDeque<(u64, Event)> {
+        self.closed = true;
+        std::mem::take(&mut self.queue)
     }
 
     /// Counts an event that will never come.
@@ -139,11 +168,13 @@ impl Mailbox {
         self.queue.remove(at)
     }
 
-    /// Takes an event back that a blocking wait has consumed.
-    pub(super) fn take_back(&mut self, ticket: u64) {
-        if let Ok(at) = self.queue.binary_search_by_key(&ticket, |(ticket, _)| *ticket) {
-            self.queue.remove(at);
-        }
+    /// Takes an event back: a blocking wait has consumed it, or it is no longer true.
+    pub(super) fn take_back(&mut self, ticket: u64) -> Option<Event> {
+        let at = self
+            .queue
+            .binary_search_by_key(&ticket, |(ticket, _)| *ticket)
+            .ok()?;
+        self.queue.remove(at).map(|(_, event)| event)
     }
 
     /// Drops the events for which `which` holds.
@@ -203,7 +234,7 @@ mod tests {
         let mut mailbox = Mailbox::new(8);
         mailbox.put(1, timer(1));
         mailbox.put(2, timer(2));
-        let ticket = mailbox.put(2, timer(3));
+        let (ticket, _) = mailbox.put(2, timer(3));
         mailbox.put(2, timer(4));
         mailbox.take_back(ticket);
         assert!(matches!(

@@ -110,6 +110,9 @@ impl Exchange {
                         );
                         if inner.attempt == attempt {
                             inner.sip = Some(id);
+                            if inner.decides_offers {
+                                late(endpoint.decide_offers(id, true));
+                            }
                         } else {
                             late(endpoint.hangup(now, id, None));
                         }
@@ -153,6 +156,7 @@ impl Exchange {
                 }
                 Command::Reoffer { request } => {
                     let Some(id) = inner.sip else { continue };
+                    leg.glare(&mut inner, (now, endpoint), id);
                     let sent = endpoint.reoffer(now, id, *request);
                     inner.offer_sent(sent.map_err(|error| super::apply::refusal(&error)));
                     leg.session.changed.notify_waiters();
@@ -179,6 +183,26 @@ impl Exchange {
                         inner.request_sent(ticket, sent);
                     }
                     leg.session.changed.notify_waiters();
+                }
+                Command::DecideOffers { value } => {
+                    if let Some(id) = inner.sip {
+                        late(endpoint.decide_offers(id, value));
+                    }
+                }
+                Command::AcceptOffer { offer, headers, body } => {
+                    if let Some(id) = inner.sip {
+                        leg.accept_on_wire(&mut inner, (now, endpoint), (id, offer), &headers, body);
+                    }
+                }
+                Command::RejectOffer { offer, code } => {
+                    if let Some(id) = inner.sip {
+                        leg.reject_on_wire(&mut inner, (now, endpoint), (id, offer), code);
+                    }
+                }
+                Command::Referral(command) => {
+                    if let Some(id) = inner.sip {
+                        leg.referral_on_wire(&mut inner, (now, endpoint), id, command);
+                    }
                 }
             }
         }
@@ -219,6 +243,10 @@ impl ShardCore for Exchange {
         for object in batch.drain(..) {
             match object {
                 Scheduled::Leg(leg) => self.run_commands(now, endpoint, &leg),
+                Scheduled::Undecided(leg, command) => {
+                    leg.lock().outbox.push_back(command);
+                    self.run_commands(now, endpoint, &leg);
+                }
                 Scheduled::Registration(registration) => {
                     if let Some(id) = registration.run(now, endpoint) {
                         self.registrations.insert(id, registration);
@@ -269,11 +297,6 @@ impl ShardCore for Exchange {
                     Err(refusal) => late(endpoint.reject(now, leg, refusal.code, None, &refusal.headers())),
                 }
             }
-            // Flows cannot decide yet whom the peer makes them call, so the answer is no, at once.
-            Event::Leg {
-                leg,
-                event: LegEvent::Refer { refer, .. },
-            } => late(endpoint.reject_refer(now, leg, refer, 603, None, &[])),
             Event::Leg { leg: id, event } => {
                 let over = matches!(event, LegEvent::Ended(_));
                 if let Some(entry) = self.legs.get(&id) {

@@ -8,6 +8,7 @@
 //! dropping a [`Leg`] ends it on the wire. `wit/leg-semantics.md` is the table that this code follows.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +22,9 @@ use super::dtmf::Dtmf;
 use super::error::{CallError, HangupInfo, Party, Status};
 use super::exchange::ShardQueue;
 use super::facts::Facts;
+use super::incoming_offer::PeerOffer;
 use super::info::InfoRequest;
+use super::referral;
 use super::reoffer::Offering;
 use super::session::SessionShared;
 use super::text::{Body, ReceivedHeader};
@@ -51,7 +54,7 @@ pub enum CallState {
     OfferedByRemote,
     /// Established.
     Connected,
-    /// A new offer of ours is on its way.
+    /// A new offer is not settled: one of ours on its way, or one of the peer's that the flow decides.
     Reoffering,
     /// Established, on hold by us.
     Held,
@@ -93,7 +96,7 @@ pub(super) enum Phase {
     /// 200 sent, ACK awaited.
     Answering,
     Connected,
-    /// An offer of ours is on its way.
+    /// An offer of ours is on its way, or one of the peer's waits for the flow.
     Reoffering,
     Terminated,
 }
@@ -142,6 +145,11 @@ pub(super) struct LegInner {
     /// The ACK of our 200 came. It stays true after the end: an ACK and a BYE may come before `answer` wakes.
     pub(super) confirmed: bool,
     pub(super) offering: Option<Offering>,
+    /// The flow decides about the peer's offers.
+    pub(super) decides_offers: bool,
+    pub(super) peer_offer: Option<PeerOffer>,
+    /// REFERs of the peer's that are not over; the endpoint bounds their number.
+    pub(super) referrals: Vec<referral::Pending>,
     /// The REFER of ours, and how it goes.
     pub(super) transfer: Option<Progress>,
     /// We put the peer on hold.
@@ -304,6 +312,12 @@ impl Leg {
                 return ready(&mut self.shared.lock()).unwrap_or(Err(CallError::Timeout));
             }
         }
+    }
+}
+
+impl fmt::Debug for Leg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Leg({})", self.shared.id)
     }
 }
 
@@ -481,6 +495,9 @@ impl LegInner {
             was_answered: false,
             confirmed: false,
             offering: None,
+            decides_offers: false,
+            peer_offer: None,
+            referrals: Vec::new(),
             transfer: None,
             held: false,
             held_by_peer: false,

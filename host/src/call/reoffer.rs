@@ -10,11 +10,10 @@ use callbox_sip::message::Message;
 
 use super::command::Command;
 use super::error::CallError;
-use super::events::EventKind;
 use super::facts;
 use super::leg::{AnswerInfo, Leg, LegInner, LegShared, Phase};
 use super::options::ReofferOptions;
-use super::session_description::{self, Direction};
+use super::session_description;
 use super::text::{self, Body};
 
 /// The one offer of ours that may be under way.
@@ -22,7 +21,15 @@ pub(super) struct Offering {
     sip: Option<RequestId>,
     /// What we offered, which is the session once it is accepted.
     body: Option<Body>,
+    /// Its transaction is not over.
+    open: bool,
     result: Option<Result<AnswerInfo, CallError>>,
+}
+
+impl Offering {
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
 }
 
 impl Leg {
@@ -55,6 +62,7 @@ impl Leg {
             inner.offering = Some(Offering {
                 sip: None,
                 body: options.offer.clone(),
+                open: true,
                 result: None,
             });
         }
@@ -145,9 +153,8 @@ impl LegInner {
             Ok(id) => offering.sip = Some(id),
             Err(error) => {
                 offering.result = Some(Err(error));
-                if self.phase == Phase::Reoffering {
-                    self.phase = Phase::Connected;
-                }
+                offering.open = false;
+                self.offers_settled();
             }
         }
     }
@@ -163,7 +170,7 @@ impl LegShared {
         else {
             return;
         };
-        let (next, result) = match outcome {
+        let (needs_answer, result) = match outcome {
             Reoffered::Accepted {
                 response,
                 needs_answer,
@@ -180,53 +187,31 @@ impl LegShared {
                     body,
                     headers: facts::headers(&response),
                 };
-                (
-                    if needs_answer {
-                        Phase::OfferedByRemote
-                    } else {
-                        Phase::Connected
-                    },
-                    Ok(info),
-                )
+                (needs_answer, Ok(info))
             }
             // The peer has lost the call; the end follows, and is what the wait returns.
             Reoffered::Rejected(response) if matches!(response.code(), Some(408 | 481)) => return,
-            Reoffered::Rejected(response) => (
-                Phase::Connected,
-                Err(CallError::Rejected(facts::status(&response))),
-            ),
+            Reoffered::Rejected(response) => (false, Err(CallError::Rejected(facts::status(&response)))),
             Reoffered::Failed(
                 RequestFailure::Timeout | RequestFailure::LegEnded | RequestFailure::Withdrawn,
-            ) => (Phase::Connected, Err(CallError::Timeout)),
+            ) => (false, Err(CallError::Timeout)),
             Reoffered::Failed(RequestFailure::Transport(why)) => {
-                (Phase::Connected, Err(CallError::Transport(why.to_string())))
+                (false, Err(CallError::Transport(why.to_string())))
             }
         };
-        if inner.phase == Phase::Reoffering {
-            inner.phase = next;
-        }
         // After the flow's time-out nobody waits for it; then it is overwritten by the next offer.
         offering.result = Some(result);
+        offering.open = false;
+        if needs_answer && inner.phase == Phase::Reoffering {
+            inner.phase = Phase::OfferedByRemote;
+        }
+        inner.offers_settled();
     }
 
     /// The peer offered a session, or asked for ours, and the endpoint answered with the one that we have.
     pub(super) fn peer_offered(self: &Arc<Self>, inner: &mut LegInner, request: &Message) {
         let Some(body) = facts::body(request) else { return };
-        let on_hold = matches!(
-            session_description::direction(&body),
-            Some(Direction::SendOnly | Direction::Inactive)
-        );
+        self.direction_offered(inner, &body);
         inner.remote_body = Some(body);
-        if on_hold != inner.held_by_peer {
-            inner.held_by_peer = on_hold;
-            self.session.post(
-                self.id,
-                if on_hold {
-                    EventKind::Held
-                } else {
-                    EventKind::Resumed
-                },
-            );
-        }
     }
 }

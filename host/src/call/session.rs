@@ -280,6 +280,14 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    /// Nobody reads the mailbox any more: what the peers ask in it is answered with no, and calls in it are refused.
+    fn drop(&mut self) {
+        let unread = self.shared.lock().mailbox.close();
+        drop(unread);
+    }
+}
+
 impl SessionShared {
     pub(super) fn lock(&self) -> MutexGuard<'_, SessionInner> {
         // A panic while the lock was held leaves plain data behind, each step of which is valid on its own.
@@ -411,7 +419,8 @@ impl SessionShared {
     }
 
     pub(super) fn post(&self, source: u32, kind: EventKind) -> u64 {
-        let ticket = self.lock().mailbox.put(source, kind);
+        let (ticket, lost) = self.lock().mailbox.put(source, kind);
+        drop(lost);
         self.changed.notify_waiters();
         ticket
     }
@@ -482,7 +491,8 @@ impl SessionInner {
         });
         expired.make_contiguous().sort_by_key(|timer| timer.1);
         for (id, _) in expired {
-            self.mailbox.put(0, EventKind::Timer(id));
+            // An event that is lost for it needs no lock to end: see `Mailbox::put`.
+            drop(self.mailbox.put(0, EventKind::Timer(id)));
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::apply::refusal;
 use super::command::Command;
 use super::error::{CallError, Status};
+use super::events::EventKind;
 use super::facts;
 use super::leg::{Leg, LegInner, LegShared, Pending, Phase};
 use super::options::TransferOptions;
@@ -99,13 +100,14 @@ impl Leg {
         let mut request = Box::new(ReferRequest {
             refer_to: String::new(),
             referred_by: None,
-            progress: options.wait_for_outcome,
+            // With the leg kept, the reports come as events.
+            progress: options.wait_for_outcome || options.keep_leg,
             headers: options.headers.iter().map(facts::to_sip_header).collect(),
         });
         let ticket = {
             let mut inner = self.shared.lock();
             inner.require_settled(method)?;
-            inner.transfer = Some(Progress::default());
+            inner.transfer = options.wait_for_outcome.then(Progress::default);
             match target {
                 ReferTarget::Uri(uri) => {
                     uri.clone_into(&mut request.refer_to);
@@ -131,18 +133,12 @@ impl Leg {
                 }
             }
         };
-        let answer_within = deadline.min(Instant::now() + ACCEPTED_WITHIN);
-        let accepted = facts::status(&self.answer_to(ticket, answer_within, method).await?);
-        if accepted.code >= 300 {
-            return Err(CallError::Rejected(accepted));
-        }
-        let outcome = match options.wait_for_outcome {
-            false => None,
-            true => {
-                self.wait(Some(deadline), |inner| inner.outcome_of_transfer(method))
-                    .await?
-            }
-        };
+        let told = self
+            .told(ticket, deadline, options.wait_for_outcome, method)
+            .await;
+        // What is reported from here on is an event.
+        self.shared.lock().transfer = None;
+        let (accepted, outcome) = told?;
         // A transfer that is known to have failed leaves the peer with us, as every failure does.
         if let Some(status) = outcome.as_ref().filter(|status| status.code >= 300) {
             return Err(CallError::Rejected(status.clone()));
@@ -152,9 +148,53 @@ impl Leg {
         }
         Ok(TransferResult { accepted, outcome })
     }
+
+    /// The answer to the REFER, and the outcome if it is waited for.
+    async fn told(
+        &self,
+        ticket: u64,
+        deadline: Instant,
+        wait_for_outcome: bool,
+        method: &str,
+    ) -> Result<(Status, Option<Status>), CallError> {
+        let answer_within = deadline.min(Instant::now() + ACCEPTED_WITHIN);
+        let accepted = facts::status(&self.answer_to(ticket, answer_within, method).await?);
+        if accepted.code >= 300 {
+            return Err(CallError::Rejected(accepted));
+        }
+        if !wait_for_outcome {
+            return Ok((accepted, None));
+        }
+        let outcome = self
+            .wait(Some(deadline), |inner| inner.outcome_of_transfer(method))
+            .await?;
+        Ok((accepted, outcome))
+    }
 }
 
 impl LegShared {
+    /// The peer reports on a transfer of ours: to the wait for its outcome while there is one, else as an event.
+    pub(super) fn transfer_reported(
+        &self,
+        inner: &mut LegInner,
+        _request: RequestId,
+        status: Option<(u16, String)>,
+        last: bool,
+    ) {
+        let status = status.map(|(code, reason)| Status { code, reason });
+        match &mut inner.transfer {
+            Some(progress) => {
+                progress.latest = status.or(progress.latest.take());
+                progress.last |= last;
+            }
+            None => {
+                if let Some(status) = status {
+                    self.session.post(self.id, EventKind::TransferProgress(status));
+                }
+            }
+        }
+    }
+
     /// Another leg's endpoint has said how its place can be taken: now the REFER can go.
     pub(super) fn place_given(
         self: &Arc<Self>,
@@ -193,21 +233,6 @@ impl LegInner {
                 Some(Ok(progress.latest.take()))
             }
             _ => self.no_more(method).map(Err),
-        }
-    }
-
-    /// The peer reports on a transfer of ours.
-    pub(super) fn transfer_reported(
-        &mut self,
-        _request: RequestId,
-        status: Option<(u16, String)>,
-        last: bool,
-    ) {
-        if let Some(progress) = &mut self.transfer {
-            if let Some((code, reason)) = status {
-                progress.latest = Some(Status { code, reason });
-            }
-            progress.last |= last;
         }
     }
 }

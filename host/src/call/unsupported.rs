@@ -24,12 +24,4 @@ impl Session {
     pub async fn unbridge(&self, _a: &Leg) -> Result<(), CallError> {
         Err(CallError::unsupported("unbridge"))
     }
-
-    /// Lets a flow decide offers of the peer.
-    ///
-    /// # Errors
-    /// `Unsupported`.
-    pub fn decide_offers(&self, _leg: &Leg, _value: bool) -> Result<(), CallError> {
-        Err(CallError::unsupported("decide-offers"))
-    }
 }

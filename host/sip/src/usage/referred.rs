@@ -42,6 +42,8 @@ struct Accepted {
     seq: Option<u32>,
     /// No reports: the peer wants none, or knows nothing of them any more.
     silent: bool,
+    /// What was reported last.
+    told: u16,
 }
 
 impl Endpoint {
@@ -101,6 +103,7 @@ impl Endpoint {
             id: refer,
             seq: referred.several.then_some(pending.seq),
             silent: pending.silent,
+            told: 100,
         });
         referred.several = true;
         if let Some(state) = self.leg(leg) {
@@ -172,17 +175,50 @@ impl Endpoint {
         let known = accepted.and_then(|list| {
             let index = list.iter().position(|accepted| accepted.id == refer)?;
             if code >= 200 {
-                Some(list.remove(index))
-            } else {
-                list.get(index).copied()
+                return Some(list.remove(index));
             }
+            let known = list.get_mut(index)?;
+            known.told = code;
+            Some(*known)
         });
         let known = known.ok_or(EndpointError::WrongState("that REFER is over"))?;
+        self.report(now, leg, known, (code, reason), code >= 200);
+        Ok(())
+    }
+
+    /// Ends the reports on a REFER whose outcome the host will never tell: the last one repeats what was told before, so the
+    /// peer knows that it will not hear more (RFC 6665 §4.4.1).
+    ///
+    /// # Errors
+    /// [`EndpointError::WrongState`] when that REFER was not accepted or its outcome was told.
+    pub fn end_refer(&mut self, now: Instant, leg: LegId, refer: PeerRequestId) -> Result<(), EndpointError> {
+        let accepted = self
+            .host_leg(leg)?
+            .referred
+            .as_mut()
+            .map(|referred| &mut referred.accepted);
+        let known = accepted.and_then(|list| {
+            let index = list.iter().position(|accepted| accepted.id == refer)?;
+            Some(list.remove(index))
+        });
+        let known = known.ok_or(EndpointError::WrongState("that REFER is over"))?;
+        self.report(now, leg, known, (known.told, None), true);
+        Ok(())
+    }
+
+    fn report(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        known: Accepted,
+        (code, reason): (u16, Option<&str>),
+        last: bool,
+    ) {
         if known.silent {
-            return Ok(());
+            return;
         }
         let id = known.seq.map(|seq| format!(";id={seq}")).unwrap_or_default();
-        let state = if code >= 200 {
+        let state = if last {
             "terminated;reason=noresource".to_owned()
         } else {
             format!("active;expires={EXPIRES}")
@@ -193,7 +229,7 @@ impl Endpoint {
             content_type: "message/sipfrag;version=2.0".into(),
             data: Bytes::from(format!("SIP/2.0 {code} {reason}\r\n")),
         };
-        let user = ClientUser::Notify(leg, refer);
+        let user = ClientUser::Notify(leg, known.id);
         self.send_in_dialog(
             now,
             leg,
@@ -204,7 +240,6 @@ impl Endpoint {
             Some(&body),
             user,
         );
-        Ok(())
     }
 
     /// The final response to a NOTIFY, none for silence: a peer that refuses it wants no more of them.

@@ -24,8 +24,8 @@ pub(in crate::plugin) mod call_flow {
             "callbox:flow/registration.registration": crate::call::Registration,
             "callbox:flow/subscription.subscribe-options": super::super::subscription::SubscribeChoices,
             "callbox:flow/subscription.subscription": crate::call::Subscription,
-            "callbox:flow/events.referral": super::super::events::Referral,
-            "callbox:flow/events.incoming-offer": super::super::events::IncomingOffer,
+            "callbox:flow/events.referral": crate::call::Referral,
+            "callbox:flow/events.incoming-offer": crate::call::IncomingOffer,
         },
     });
 }

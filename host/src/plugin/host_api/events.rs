@@ -1,47 +1,52 @@
 //! `events`: the session's mailbox and timers.
 
-use wasmtime::component::Resource;
+use wasmtime::component::{Resource, ResourceTable};
 
 use super::bindings::call_flow::callbox::flow::events as wit;
 use super::bindings::call_flow::callbox::flow::types::{Body, Error, Status};
 use super::sipcall::{answer_info, dtmf, info_request};
 use super::subscription::notification;
-use super::types::{body, duration, error, hangup_info, milliseconds, status};
-use crate::call::{self, EventKind, Leg};
-use crate::plugin::flow_log::Level;
+use super::types::{
+    body, body_from, body_size, duration, error, hangup_info, milliseconds, status, status_from,
+};
+use crate::call::{self, EventKind, IncomingOffer, Leg, Referral};
 use crate::plugin::state::{CallState, waited};
-
-/// A REFER from the peer. The host answers every REFER itself so far, so none is ever made.
-pub enum Referral {}
-/// An offer that the flow decides. The host answers every offer itself so far, so none is ever made.
-pub enum IncomingOffer {}
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
 impl wit::Host for CallState {
     async fn next(&mut self, timeout: Option<u32>) -> Answer<wit::Event> {
         self.enter(0).await;
-        let Self { session, meter, .. } = self;
-        Ok(waited(meter, session.next_event(None, timeout.map(duration)))
-            .await
-            .map(event)
-            .map_err(error))
+        let Self {
+            session,
+            meter,
+            table,
+            ..
+        } = self;
+        match waited(meter, session.next_event(None, timeout.map(duration))).await {
+            Ok(came) => event(table, came).map(Ok),
+            Err(why) => Ok(Err(error(why))),
+        }
     }
 
     async fn next_from(&mut self, sources: Vec<u32>, timeout: Option<u32>) -> Answer<wit::Event> {
         self.enter(sources.len() * 4).await;
-        let Self { session, meter, .. } = self;
-        Ok(
-            waited(meter, session.next_event(Some(&sources), timeout.map(duration)))
-                .await
-                .map(event)
-                .map_err(error),
-        )
+        let Self {
+            session,
+            meter,
+            table,
+            ..
+        } = self;
+        match waited(meter, session.next_event(Some(&sources), timeout.map(duration))).await {
+            Ok(came) => event(table, came).map(Ok),
+            Err(why) => Ok(Err(error(why))),
+        }
     }
 
     async fn poll(&mut self) -> wasmtime::Result<Option<wit::Event>> {
         self.enter(0).await;
-        Ok(self.session.poll_event().map(event))
+        let Self { session, table, .. } = self;
+        session.poll_event().map(|came| event(table, came)).transpose()
     }
 
     async fn set_timer(&mut self, id: u32, after: u32) -> wasmtime::Result<()> {
@@ -58,23 +63,26 @@ impl wit::Host for CallState {
 
     async fn decide_offers(&mut self, leg: Resource<Leg>, value: bool) -> wasmtime::Result<()> {
         self.enter(0).await;
-        // The contract leaves no room for an error here; silence would be worse than a line in the flow's log.
-        if let Err(error) = self.session.decide_offers(self.leg(&leg)?, value) {
-            self.log.line(Level::Warn, &format!("decide-offers: {error}"));
-        }
+        self.leg(&leg)?.decide_offers(value);
         Ok(())
     }
 }
 
-fn event(event: call::Event) -> wit::Event {
-    wit::Event {
+fn event(table: &mut ResourceTable, event: call::Event) -> wasmtime::Result<wit::Event> {
+    Ok(wit::Event {
         source: event.source,
-        kind: kind(event.kind),
-    }
+        kind: kind(table, event.kind)?,
+    })
 }
 
-fn kind(kind: EventKind) -> wit::EventKind {
-    match kind {
+/// What an event holds becomes the guest's. Where the guest holds too much already, it traps, and what the peer asked is
+/// answered with no as the event is dropped.
+fn kind(table: &mut ResourceTable, kind: EventKind) -> wasmtime::Result<wit::EventKind> {
+    Ok(match kind {
+        EventKind::Incoming(leg) => wit::EventKind::Incoming(table.push(leg)?),
+        EventKind::Offer(offer) => wit::EventKind::Offer(table.push(offer)?),
+        EventKind::Refer(referral) => wit::EventKind::Refer(table.push(referral)?),
+        EventKind::TransferProgress(of) => wit::EventKind::TransferProgress(status(of)),
         EventKind::Progress {
             status: of,
             body: content,
@@ -98,44 +106,57 @@ fn kind(kind: EventKind) -> wit::EventKind {
         EventKind::External(content) => wit::EventKind::External(body(&content)),
         EventKind::Shutdown(within) => wit::EventKind::Shutdown(milliseconds(within)),
         EventKind::Overflow(lost) => wit::EventKind::Overflow(lost),
-    }
+    })
 }
 
 impl wit::HostReferral for CallState {
     async fn target(&mut self, this: Resource<Referral>) -> wasmtime::Result<String> {
-        match *self.table.get(&this)? {}
+        self.enter(0).await;
+        Ok(self.table.get(&this)?.target().to_owned())
     }
     async fn replaces(&mut self, this: Resource<Referral>) -> wasmtime::Result<Option<String>> {
-        match *self.table.get(&this)? {}
+        self.enter(0).await;
+        Ok(self.table.get(&this)?.replaces().map(str::to_owned))
     }
     async fn referred_by(&mut self, this: Resource<Referral>) -> wasmtime::Result<Option<String>> {
-        match *self.table.get(&this)? {}
+        self.enter(0).await;
+        Ok(self.table.get(&this)?.referred_by().map(str::to_owned))
     }
     async fn accept(&mut self, this: Resource<Referral>) -> Answer<()> {
-        match *self.table.get(&this)? {}
+        self.enter(0).await;
+        Ok(self.table.get(&this)?.accept().map_err(error))
     }
-    async fn reject(&mut self, this: Resource<Referral>, _code: u16) -> Answer<()> {
-        match *self.table.get(&this)? {}
+    async fn reject(&mut self, this: Resource<Referral>, code: u16) -> Answer<()> {
+        self.enter(0).await;
+        Ok(self.table.get(&this)?.reject(code).map_err(error))
     }
-    async fn notify(&mut self, this: Resource<Referral>, _status: Status) -> Answer<()> {
-        match *self.table.get(&this)? {}
+    async fn notify(&mut self, this: Resource<Referral>, status: Status) -> Answer<()> {
+        self.enter(status.reason.len()).await;
+        let referral = self.table.get(&this)?;
+        Ok(referral.notify(&status_from(status)).map_err(error))
     }
     async fn drop(&mut self, this: Resource<Referral>) -> wasmtime::Result<()> {
-        match self.table.delete(this)? {}
+        self.forget(this)
     }
 }
 
 impl wit::HostIncomingOffer for CallState {
     async fn body(&mut self, this: Resource<IncomingOffer>) -> wasmtime::Result<Option<Body>> {
-        match *self.table.get(&this)? {}
+        self.enter(0).await;
+        Ok(self.table.get(&this)?.body().as_ref().map(body))
     }
-    async fn answer(&mut self, this: Resource<IncomingOffer>, _body: Body) -> Answer<()> {
-        match *self.table.get(&this)? {}
+    async fn answer(&mut self, this: Resource<IncomingOffer>, content: Body) -> Answer<()> {
+        self.enter(body_size(Some(&content))).await;
+        let offer = self.table.get(&this)?;
+        let answered = body_from(&self.session, content).and_then(|content| offer.answer(content));
+        Ok(answered.map_err(error))
     }
-    async fn reject(&mut self, this: Resource<IncomingOffer>, _code: u16) -> Answer<()> {
-        match *self.table.get(&this)? {}
+    async fn reject(&mut self, this: Resource<IncomingOffer>, code: u16) -> Answer<()> {
+        self.enter(0).await;
+        Ok(self.table.get(&this)?.reject(code).map_err(error))
     }
     async fn drop(&mut self, this: Resource<IncomingOffer>) -> wasmtime::Result<()> {
-        match self.table.delete(this)? {}
+        self.table.delete(this)?.decline();
+        Ok(())
     }
 }

@@ -71,6 +71,13 @@ pub(super) fn status(status: call::Status) -> wit::Status {
     }
 }
 
+pub(super) fn status_from(status: wit::Status) -> call::Status {
+    call::Status {
+        code: status.code,
+        reason: status.reason,
+    }
+}
+
 pub(super) fn hangup_info(info: call::HangupInfo) -> wit::HangupInfo {
     wit::HangupInfo {
         by: match info.by {
