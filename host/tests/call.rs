@@ -142,7 +142,7 @@ async fn dial_tells_by_events_and_cancel_ends_the_attempt_only() {
         EventKind::Progress {
             status: Status { code: 183, .. },
             body: Some(_),
-            ..
+            reliable: false,
         }
     ));
     assert_eq!(
@@ -159,6 +159,32 @@ async fn dial_tells_by_events_and_cancel_ends_the_attempt_only() {
         theirs.wait_for_hangup(Some(SOON)).await.unwrap().by,
         Party::Remote
     );
+}
+
+#[tokio::test]
+async fn early_media_is_reliable_where_there_is_an_offer_and_the_answer_follows_it() {
+    let mut pair = Pair::start().await;
+    let ours = pair.session().new_leg().unwrap();
+    let options = MakeCallOptions {
+        offer: Some(sdp(pair.session())),
+        ..MakeCallOptions::default()
+    };
+    ours.dial(&pair.b.uri("bob"), &options).unwrap();
+    let (_session, theirs) = pair.b.next_call().await;
+    let (media, answer) = (sdp(pair.session()), sdp(pair.session()));
+    theirs.progress(183, Some(media), Vec::new()).unwrap();
+    theirs.answer(answer, Vec::new(), SOON).await.unwrap();
+    let progress = event_of(pair.session(), &ours).await.kind;
+    assert!(matches!(
+        progress,
+        EventKind::Progress {
+            body: Some(_),
+            reliable: true,
+            ..
+        }
+    ));
+    let answered = event_of(pair.session(), &ours).await.kind;
+    assert!(matches!(answered, EventKind::Answered(_)), "{answered:?}");
 }
 
 #[tokio::test]

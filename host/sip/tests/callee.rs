@@ -94,6 +94,8 @@ fn without_an_ack_bye_follows_after_64_t1() {
     assert_eq!((bye.method().as_str(), bye.at), ("BYE", 32_000));
     let ended = peer.ended();
     assert_eq!((ended.why, ended.by), (EndKind::AckMissing, Party::Local));
+    assert_eq!(ended.status.unwrap().0, 408);
+    assert_eq!(ended.reason.unwrap().text.as_deref(), Some("ACK missing"));
     peer.reply(&bye, "200 OK", "", &[], "");
     peer.assert_quiescent();
 }

@@ -28,11 +28,11 @@ fn each_refusal_has_its_code_and_header_and_the_same_octets_for_a_copy() {
         ("OPTIONS", &["Require: a, b"], "", 420, "Unsupported", "a, b"),
         (
             "INVITE",
-            &["Require: 100rel", "Proxy-Require: z"],
+            &["Require: 100rel, precondition", "Proxy-Require: z"],
             SDP,
             420,
             "Unsupported",
-            "100rel, z",
+            "precondition, z",
         ),
         (
             "INVITE",

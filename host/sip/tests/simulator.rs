@@ -33,9 +33,11 @@ enum Plot {
     CancelAgainstAnswer,
     CalleeHangsUpRinging,
     AnswerAndCalleeHangsUpAtOnce,
+    EarlyMedia,
+    EarlyMediaAndAnswerAtOnce,
 }
 
-const PLOTS: [Plot; 12] = [
+const PLOTS: [Plot; 14] = [
     Plot::AnswerAndCallerHangsUp,
     Plot::AnswerAndCalleeHangsUp,
     Plot::AnswerAndBothHangUp,
@@ -48,6 +50,8 @@ const PLOTS: [Plot; 12] = [
     Plot::CancelAgainstAnswer,
     Plot::CalleeHangsUpRinging,
     Plot::AnswerAndCalleeHangsUpAtOnce,
+    Plot::EarlyMedia,
+    Plot::EarlyMediaAndAnswerAtOnce,
 ];
 
 /// Something that a host will do.
@@ -55,6 +59,7 @@ const PLOTS: [Plot; 12] = [
 enum Do {
     Call(usize),
     Ring,
+    EarlyMedia,
     Answer,
     Reject,
     HangUp,
@@ -72,6 +77,10 @@ struct Play {
     call_of: BTreeMap<(usize, LegId), usize>,
     ended: BTreeMap<(usize, LegId), Ended>,
     confirmed: BTreeSet<(usize, LegId)>,
+    /// Legs whose early media has its PRACK.
+    acknowledged: BTreeSet<LegId>,
+    /// Legs that heard of early media.
+    told: BTreeSet<LegId>,
     info_responses: usize,
     infos: usize,
 }
@@ -111,6 +120,7 @@ impl Play {
                 let leg = leg.unwrap();
                 let (_, events) = net.act(node, |endpoint, now| match what {
                     Do::Ring => endpoint.progress(now, leg, 180, None, &[], None),
+                    Do::EarlyMedia => endpoint.progress(now, leg, 183, None, &[], sdp()),
                     Do::Answer => endpoint.answer(now, leg, &[], sdp()),
                     Do::Reject => endpoint.reject(now, leg, 486, None, &[]),
                     Do::HangUp => endpoint.hangup(now, leg, None),
@@ -162,6 +172,11 @@ impl Play {
                         self.plan(at, 1, Some(leg), Do::Answer);
                         self.plan(at, 1, Some(leg), Do::HangUp);
                     }
+                    Plot::EarlyMedia | Plot::EarlyMediaAndAnswerAtOnce => {
+                        let at_once = self.plots[call] == Plot::EarlyMediaAndAnswerAtOnce;
+                        self.plan(at, 1, Some(leg), Do::EarlyMedia);
+                        self.plan(if at_once { at } else { later }, 1, Some(leg), Do::Answer);
+                    }
                     _ => {
                         self.plan(at, 1, Some(leg), Do::Ring);
                         self.plan(later, 1, Some(leg), Do::Answer);
@@ -187,7 +202,14 @@ impl Play {
         let later = at + ms(net.dice.below(5_000));
         let plot = self.plots[call];
         match event {
-            LegEvent::Progress { .. } => match plot {
+            LegEvent::ProgressAcknowledged { .. } => {
+                assert!(self.acknowledged.insert(leg), "call {call}: one PRACK");
+            }
+            LegEvent::Progress { response, reliable } => match plot {
+                Plot::EarlyMedia | Plot::EarlyMediaAndAnswerAtOnce => {
+                    assert!(reliable && !response.body().is_empty(), "call {call}");
+                    assert!(self.told.insert(leg), "call {call}: copies are not told");
+                }
                 Plot::CancelWhileRinging => self.plan(later, node, Some(leg), Do::Cancel),
                 Plot::CancelAgainstAnswer => {
                     self.plan(at + ms(net.dice.below(3_000)), node, Some(leg), Do::Cancel)
@@ -203,9 +225,11 @@ impl Play {
                         self.plan(at + ms(8_000), node, Some(leg), Do::HangUp);
                     }
                     // The ringing may have been lost, so that nobody planned a CANCEL.
-                    Plot::CancelAgainstAnswer | Plot::AnswerAndCallerHangsUp | Plot::AnswerAndBothHangUp => {
-                        self.plan(later, node, Some(leg), Do::HangUp)
-                    }
+                    Plot::CancelAgainstAnswer
+                    | Plot::AnswerAndCallerHangsUp
+                    | Plot::AnswerAndBothHangUp
+                    | Plot::EarlyMedia
+                    | Plot::EarlyMediaAndAnswerAtOnce => self.plan(later, node, Some(leg), Do::HangUp),
                     Plot::AnswerAndInfo => {
                         self.plan(at + ms(1_000), node, Some(leg), Do::Info);
                         self.plan(at + ms(2_000), node, Some(leg), Do::Info);
@@ -217,6 +241,11 @@ impl Play {
             LegEvent::Confirmed { body } => {
                 assert_eq!(node, 1);
                 self.confirmed.insert((node, leg));
+                let early = matches!(plot, Plot::EarlyMedia | Plot::EarlyMediaAndAnswerAtOnce);
+                assert!(
+                    !early || self.acknowledged.contains(&leg),
+                    "call {call}: the 2xx waits for the PRACK"
+                );
                 assert!(
                     plot != Plot::DelayedOffer || body.is_some(),
                     "the ACK carries the answer"
@@ -264,7 +293,12 @@ impl Play {
             };
             // With each plot a call may, rarely, die of loss; then it must say so.
             let caller_gone = *node == 1 && is(EndKind::Rejected) && ended.by == Party::Host;
+            let early = matches!(plot, Plot::EarlyMedia | Plot::EarlyMediaAndAnswerAtOnce);
+            // 504 to a caller whose PRACKs were all lost.
+            let no_prack = early
+                && (is(EndKind::PrackMissing) || ended.status.as_ref().is_some_and(|status| status.0 == 504));
             let lost = is(EndKind::AckMissing)
+                || no_prack
                 || caller_gone
                 || (*node == 0 && is(EndKind::Timeout) && plot != Plot::RingUntilTimeout);
             assert!(fine || lost, "call {call} ({plot:?}) at {node}: {ended:?}");

@@ -24,7 +24,12 @@ impl LegShared {
             return;
         }
         match event {
-            LegEvent::Progress { response } => self.progressed(&mut inner, &response),
+            LegEvent::Progress { response, reliable } => self.progressed(&mut inner, &response, reliable),
+            LegEvent::ProgressAcknowledged { body } => {
+                if let Some(body) = body {
+                    inner.remote_body = Some(facts::received_body(&body));
+                }
+            }
             LegEvent::Answered {
                 response,
                 needs_answer,
@@ -91,7 +96,7 @@ impl LegShared {
         self.session.changed.notify_waiters();
     }
 
-    fn progressed(&self, inner: &mut LegInner, response: &Message) {
+    fn progressed(&self, inner: &mut LegInner, response: &Message, reliable: bool) {
         inner.facts.heard(response);
         let body = facts::body(response);
         if body.is_some() {
@@ -100,7 +105,6 @@ impl LegShared {
                 inner.phase = Phase::EarlyOut;
             }
         }
-        let reliable = response.headers_named("RSeq").next().is_some();
         self.session.post(
             self.id,
             EventKind::Progress {

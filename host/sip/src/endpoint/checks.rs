@@ -22,10 +22,13 @@ impl Refusal {
 }
 
 /// Extensions that we support.
-const SUPPORTED: [&str; 2] = ["replaces", "norefersub"];
+const SUPPORTED: [&str; 3] = ["100rel", "replaces", "norefersub"];
 
 /// The same as a line.
-pub(crate) const SUPPORTED_LINE: &[u8] = b"Supported: replaces, norefersub\r\n";
+pub(crate) const SUPPORTED_LINE: &[u8] = b"Supported: 100rel, replaces, norefersub\r\n";
+
+/// The same where a reliable provisional response must not come.
+pub(crate) const SUPPORTED_BUT_PRACK_LINE: &[u8] = b"Supported: replaces, norefersub\r\n";
 
 /// Whether we can be called by a Request-URI of this scheme (§8.2.2.1).
 pub(crate) fn scheme_is_known(uri: &[u8]) -> bool {

@@ -29,6 +29,8 @@ pub(crate) enum ClientUser {
     Nobody,
     /// The INVITE of a leg.
     Invite(LegId),
+    /// A PRACK of a leg.
+    Prack(LegId),
     /// The BYE of a leg.
     Bye(LegId),
     /// A request of the host on a leg.
@@ -176,6 +178,7 @@ impl Endpoint {
             return;
         }
         match user {
+            ClientUser::Prack(leg) => self.prack_response(now, leg, &sent, &response),
             ClientUser::Bye(leg) => self.bye_response(now, leg, &sent, &response),
             ClientUser::Request(leg, request) => self.request_response(now, leg, request, &sent, response),
             ClientUser::Reoffer(leg, id) => self.reoffer_response(now, slot, (leg, id), &sent, response),
@@ -245,7 +248,7 @@ impl Endpoint {
 
     fn client_failed(&mut self, now: Instant, user: ClientUser, why: Option<TransportFailure>) {
         match user {
-            ClientUser::Nobody => {}
+            ClientUser::Nobody | ClientUser::Prack(_) => {}
             ClientUser::Invite(leg) => self.invite_failed(now, leg, why),
             ClientUser::Bye(leg) => self.bye_failed(now, leg),
             ClientUser::Request(leg, request) => self.request_failed(now, leg, request, why),

@@ -85,6 +85,13 @@ pub enum LegEvent {
     Progress {
         /// The 101..=199.
         response: Message,
+        /// It was reliable (RFC 3262), and its PRACK is sent. Copies are not told.
+        reliable: bool,
+    },
+    /// Inbound: the PRACK of a reliable [`progress`](super::Endpoint::progress) came.
+    ProgressAcknowledged {
+        /// The answer to the offer that it held.
+        body: Option<super::Body>,
     },
     /// Outbound: the 2xx came. The ACK is sent already unless `needs_answer`.
     Answered {
@@ -239,6 +246,8 @@ pub enum EndKind {
     Bye,
     /// No answer in time.
     Timeout,
+    /// The PRACK of our reliable provisional response never came; 504 was sent.
+    PrackMissing,
     /// The ACK of our 2xx never came; BYE was sent.
     AckMissing,
     /// The 2xx held an offer that the host did not answer in time; ACK and BYE were sent.

@@ -18,7 +18,7 @@ use crate::message::{HeaderName, Malformed, Message, Method, Reject, validate};
 use crate::rng::{Token, encode};
 
 /// What we understand outside a dialog, and what belongs to the dialogs that an INVITE makes.
-const ALLOW_OUTSIDE: &[u8] = b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE\r\n";
+const ALLOW_OUTSIDE: &[u8] = b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK\r\n";
 
 impl Endpoint {
     pub(crate) fn receive_response(&mut self, now: Instant, response: Message) {

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::closing::ended_here;
 use super::session::body_of;
 use super::{Accepted, LegState, LegTimer};
-use crate::endpoint::{Destination, EndKind, Ended, Endpoint, LegEvent, LegId, Party};
+use crate::endpoint::{Destination, EndKind, Endpoint, LegEvent, LegId};
 use crate::message::Message;
 
 impl Endpoint {
@@ -66,6 +67,7 @@ impl Endpoint {
         let bye_due = leg.bye_due.take();
         if first {
             leg.state = LegState::Confirmed;
+            leg.reliable = None;
         }
         self.stop_leg_timer(id, LegTimer::Repeat2xx);
         self.stop_leg_timer(id, LegTimer::AckDeadline);
@@ -87,16 +89,7 @@ impl Endpoint {
             .bye_due
             .take()
             .unwrap_or_else(|| b"Reason: SIP;cause=408;text=\"ACK missing\"\r\n"[..].into());
-        self.end_leg(
-            id,
-            Ended {
-                by: Party::Local,
-                status: None,
-                reason: None,
-                why: EndKind::AckMissing,
-                response: None,
-            },
-        );
+        self.end_leg(id, ended_here(EndKind::AckMissing, 408, "ACK missing"));
         self.send_bye(now, id, &reason);
     }
 }

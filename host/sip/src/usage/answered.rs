@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use super::closing::ended_here;
 use super::session::is_sdp;
 use super::{Awaiting, LegState, LegTimer};
 use crate::dialog::Dialog;
@@ -30,7 +31,7 @@ impl Endpoint {
             }
             return;
         }
-        let Some(dialog) = self.dialog_of_response(id, &response) else {
+        let Some(mut dialog) = self.dialog_of_response(id, &response) else {
             // No tag, or more proxies than we follow: there is no dialog to speak in.
             self.stats.strays += 1;
             let why = EndKind::Internal;
@@ -57,6 +58,10 @@ impl Endpoint {
         };
         let needs_answer = outgoing.body.is_none() && !response.body().is_empty();
         leg.local_sdp = outgoing.body.filter(|body| is_sdp(&body.content_type));
+        // Requests in the early dialog were counted: PRACK, UPDATE.
+        if let Some(early) = outgoing.early.iter().find(|early| early.key == key) {
+            (dialog.local_seq, dialog.remote_seq) = (early.local_seq, early.remote_seq);
+        }
         leg.dialog = Some(Box::new(dialog));
         leg.state = if needs_answer && !given_up {
             LegState::AwaitingAnswer
@@ -140,13 +145,7 @@ impl Endpoint {
         self.send_bare_ack(id);
         self.end_leg(
             id,
-            Ended {
-                by: Party::Local,
-                status: None,
-                reason: None,
-                why: EndKind::AnswerMissing,
-                response: None,
-            },
+            ended_here(EndKind::AnswerMissing, 408, "no answer to the offer"),
         );
         self.send_bye(
             now,

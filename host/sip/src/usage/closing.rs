@@ -219,6 +219,21 @@ impl Endpoint {
     }
 }
 
+/// An end that the endpoint itself makes, with the status and the words that the host shall hear.
+pub(super) fn ended_here(why: EndKind, code: u16, text: &str) -> Ended {
+    Ended {
+        by: Party::Local,
+        status: Some(Endpoint::status_of(code)),
+        reason: Some(Reason {
+            protocol: "SIP".into(),
+            cause: Some(code),
+            text: Some(text.into()),
+        }),
+        why,
+        response: None,
+    }
+}
+
 /// The Reason line of a request of ours.
 fn reason_line(reason: Option<&Reason>) -> Result<Vec<u8>, EndpointError> {
     let Some(reason) = reason else {

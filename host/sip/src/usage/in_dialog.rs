@@ -331,8 +331,8 @@ impl Endpoint {
             }
             Method::Refer => self.refer_from_peer(now, id, server, request, cseq.seq),
             Method::Notify => self.notify_from_peer(now, id, server, &request),
-            // No usage of ours: a PRACK without a reliable response.
-            Method::Prack => self.respond_plain(now, server, 481, &lines),
+            Method::Prack => self.prack_from_peer(now, id, server, request),
+            // No usage of ours.
             Method::Subscribe => self.respond_plain(now, server, 489, b"Allow-Events: \r\n"),
             _ => self.respond_plain(now, server, 405, &allow_line()),
         }

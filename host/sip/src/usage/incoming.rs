@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::reliable::Reliable;
 use super::{LegState, LegTimer};
 use crate::dialog::{Dialog, LocalSequence, RemoteSequence, RouteSet, head_as_callee};
 use crate::endpoint::checks::SUPPORTED_LINE;
@@ -22,7 +23,8 @@ use crate::message::{HeaderName, Message};
 const REPEAT_PROGRESS: Duration = Duration::from_secs(60);
 
 /// Methods that we understand, as Allow lists them.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, MESSAGE, REFER, NOTIFY";
+pub(crate) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, REFER, NOTIFY";
 
 impl Endpoint {
     /// A checked INVITE without a To tag: a new leg.
@@ -90,6 +92,7 @@ impl Endpoint {
             leg.invite_seq = seq;
             leg.record_route = Bytes::from(lines);
             leg.path = Some(*path);
+            leg.reliable = Reliable::asked(&request);
         }
         self.dialog_index.insert(dialog_key, id);
         self.emit(Event::Incoming {
@@ -133,11 +136,14 @@ impl Endpoint {
         }
     }
 
-    /// Sends a provisional response 101..=199 to an inbound call.
+    /// Sends a provisional response 101..=199 to an inbound call; reliably (RFC 3262) when the caller knows that, but a 180
+    /// without a body only when the caller insists. One at a time: the next leaves with the PRACK of the one before, and
+    /// without a PRACK for 64·T1 the call ends with 504. To a caller that insists and made no offer, nothing is sent
+    /// before a body comes, which is our offer.
     ///
     /// # Errors
     /// [`EndpointError::WrongState`] after the final response, [`EndpointError::Invalid`] for another code or headers
-    /// that cannot be sent.
+    /// that cannot be sent, [`EndpointError::Limit`] when eight wait for a PRACK.
     pub fn progress(
         &mut self,
         now: Instant,
@@ -152,23 +158,12 @@ impl Endpoint {
                 "{code} is not a provisional response from 101 to 199"
             )));
         }
-        let server = self.open_invite_of(leg, headers, reason, body.as_ref(), false)?;
-        let lines = self.dialog_lines(leg, false);
-        let parts = ResponseParts {
-            code,
-            reason,
-            head: &[],
-            lines: &lines,
-            headers,
-            body: body.as_ref(),
-        };
-        self.respond(now, server, parts);
-        self.keep_sdp(leg, body);
-        self.set_leg_timer(now, leg, LegTimer::RepeatProgress, REPEAT_PROGRESS);
-        Ok(())
+        self.open_invite_of(leg, headers, reason, body.as_ref(), false)?;
+        self.say_progress(now, leg, (code, reason), headers, body)
     }
 
-    /// Inbound: sends 200, repeated until the ACK. Outbound, after [`LegEvent::Answered`](crate::endpoint::LegEvent::Answered) with `needs_answer`: sends the
+    /// Inbound: sends 200, repeated until the ACK; held back while a reliable provisional response with a body waits for its
+    /// PRACK (RFC 3262 §3). Outbound, after [`LegEvent::Answered`](crate::endpoint::LegEvent::Answered) with `needs_answer`: sends the
     /// ACK with this body.
     ///
     /// # Errors
@@ -184,12 +179,23 @@ impl Endpoint {
         if self.host_leg(leg)?.awaiting.is_some() {
             return self.answer_in_ack(leg, headers, body);
         }
-        let server = self.open_invite_of(leg, headers, None, body.as_ref(), false)?;
-        let lines = self.dialog_lines(leg, true);
-        let to = match self.servers.get(server as usize) {
-            Some(transaction) => Destination::Path(*transaction.path()),
-            None => return Err(EndpointError::NoSuchLeg),
+        self.open_invite_of(leg, headers, None, body.as_ref(), false)?;
+        if !self.hold_answer(leg, headers, body.as_ref()) {
+            self.accept_call(now, leg, headers, body);
+        }
+        Ok(())
+    }
+
+    /// Sends the 2xx, which was checked.
+    pub(super) fn accept_call(&mut self, now: Instant, leg: LegId, headers: &[Header], body: Option<Body>) {
+        let Some(server) = self.leg(leg).and_then(|leg| leg.invite_server) else {
+            return;
         };
+        let Some(to) = self.servers.get(server as usize).map(|t| *t.path()) else {
+            return;
+        };
+        let body = self.body_of_answer(leg, body);
+        let lines = self.dialog_lines(leg, true);
         let parts = ResponseParts {
             code: 200,
             reason: None,
@@ -199,9 +205,10 @@ impl Endpoint {
             body: body.as_ref(),
         };
         let Some(response) = self.respond(now, server, parts) else {
-            return Err(EndpointError::NoSuchLeg);
+            return;
         };
         self.stop_leg_timer(leg, LegTimer::RepeatProgress);
+        self.stop_leg_timer(leg, LegTimer::Prack);
         self.keep_sdp(leg, body);
         if let Some(leg) = self.leg_mut(leg) {
             leg.state = LegState::Accepting;
@@ -210,8 +217,7 @@ impl Endpoint {
         }
         let seq = self.leg(leg).map(|leg| leg.invite_seq).unwrap_or_default();
         // Its ACK is told with or without a body.
-        self.await_ack(now, leg, seq, (response, false), to);
-        Ok(())
+        self.await_ack(now, leg, seq, (response, false), Destination::Path(to));
     }
 
     /// Refuses an inbound call with 300..=699. Contact headers are allowed in a 3xx.
@@ -275,13 +281,16 @@ impl Endpoint {
         check_phrase(reason)?;
         check_body(body, limits.body_max)?;
         let leg = self.host_leg(leg)?;
-        leg.invite_server.ok_or(EndpointError::WrongState(
-            "the call is not an unanswered inbound one",
-        ))
+        let answered = leg.reliable.as_ref().is_some_and(|r| r.holds_answer());
+        leg.invite_server
+            .filter(|_| !answered)
+            .ok_or(EndpointError::WrongState(
+                "the call is not an unanswered inbound one",
+            ))
     }
 
     /// Record-Route, Contact and, in a final response, what we understand.
-    fn dialog_lines(&self, leg: LegId, is_final: bool) -> Vec<u8> {
+    pub(super) fn dialog_lines(&self, leg: LegId, is_final: bool) -> Vec<u8> {
         let mut lines = Vec::with_capacity(256);
         if let Some(leg) = self.leg(leg) {
             lines.extend_from_slice(&leg.record_route);
@@ -322,11 +331,7 @@ impl Endpoint {
         self.server_line.to_vec()
     }
 
-    pub(crate) fn repeat_progress(&mut self, now: Instant, id: LegId) {
-        let Some(server) = self.leg(id).and_then(|leg| leg.invite_server) else {
-            return;
-        };
-        self.server_resend(server);
+    pub(super) fn repeat_progress_later(&mut self, now: Instant, id: LegId) {
         self.set_leg_timer(now, id, LegTimer::RepeatProgress, REPEAT_PROGRESS);
     }
 

@@ -3,6 +3,7 @@
 //! - [`incoming`]: the INVITE that calls us, to our final response; [`accepting`]: a 2xx of ours, to its ACK.
 //! - [`outgoing`]: the INVITE that we send, to its final response; [`forks`]: its dialogs; [`answered`]: its 2xx and the
 //!   ACK; [`giving_up`]: its time-out and CANCEL.
+//! - [`reliable`] and [`acknowledging`]: provisional responses with PRACK, ours and the peer's.
 //! - [`session`]: the session description that we sent last.
 //! - [`in_dialog`]: requests within a dialog, both ways (INFO, MESSAGE, OPTIONS).
 //! - [`reoffer`]: our re-INVITE and UPDATE.
@@ -14,12 +15,11 @@
 //! - [`register`] and [`registered`], [`subscribe`], [`subscribed`] and [`notified`]: what needs no leg, kept alive by the
 //!   rules of [`renewal`].
 //!
-//! PRACK and session timers get files of their own beside these.
-//!
 //! The usages drive transactions and dialogs through the endpoint's tables; they know no sockets and no wire syntax
 //! beyond what [`compose`](crate::endpoint) offers. Entry type: [`Leg`].
 
 pub(crate) mod accepting;
+pub(crate) mod acknowledging;
 pub(crate) mod answered;
 mod bindings;
 pub(crate) mod closing;
@@ -35,6 +35,7 @@ pub(crate) mod refer;
 pub(crate) mod referred;
 pub(crate) mod register;
 pub(crate) mod registered;
+pub(crate) mod reliable;
 mod renewal;
 pub(crate) mod reoffer;
 mod replaces;
@@ -56,6 +57,7 @@ use offered::PeerOffer;
 use outgoing::Outgoing;
 use refer::SentRefer;
 use referred::Referred;
+use reliable::Reliable;
 use reoffer::Reoffer;
 
 /// The timers of a leg.
@@ -67,6 +69,8 @@ pub(crate) enum LegTimer {
     AckDeadline,
     /// Send the last provisional response again, so that proxies keep the call (RFC 3261 §13.3.1.1).
     RepeatProgress,
+    /// The PRACK of our reliable provisional response has not come: send it again, or give up.
+    Prack,
     /// The host's time-out for an outbound call; later, the wait for a final response after CANCEL.
     InviteDeadline,
     /// The host owes the answer to the offer of a 2xx.
@@ -140,6 +144,10 @@ pub(crate) struct Leg {
     pub(crate) invite_seq: u32,
     /// Inbound: Record-Route lines for responses that make a dialog. Gone with the 2xx.
     pub(crate) record_route: Bytes,
+    /// Inbound: our reliable provisional responses, when the caller knows them.
+    pub(crate) reliable: Option<Box<Reliable>>,
+    /// An offer and its answer went through reliable provisional responses: there is a session before the call is answered.
+    pub(crate) early_session: bool,
     /// Outbound: everything about the INVITE. Gone with the final response.
     pub(crate) outgoing: Option<Box<Outgoing>>,
     /// An INVITE of ours whose 2xx waits for the ACK with the host's answer.
@@ -189,6 +197,8 @@ impl Leg {
             invite_server: None,
             invite_seq: 0,
             record_route: Bytes::new(),
+            reliable: None,
+            early_session: false,
             outgoing: None,
             awaiting: None,
             caller: state == LegState::Calling,
@@ -206,6 +216,18 @@ impl Leg {
             path: None,
             contact_user: None,
             timers: Running::new(),
+        }
+    }
+
+    /// The host is in the call, or has done its part for it: its 2xx waits for a PRACK or for the ACK.
+    fn is_answered(&self) -> bool {
+        match self.state {
+            LegState::Confirmed | LegState::Accepting => true,
+            LegState::Incoming => self
+                .reliable
+                .as_ref()
+                .is_some_and(|reliable| reliable.holds_answer()),
+            _ => false,
         }
     }
 }
@@ -290,6 +312,7 @@ impl Endpoint {
         leg.timers.take(timer);
         match timer {
             LegTimer::Repeat2xx => self.repeat_2xx(now, id),
+            LegTimer::Prack => self.prack_overdue(now, id),
             LegTimer::AckDeadline => self.ack_missing(now, id),
             LegTimer::RepeatProgress => self.repeat_progress(now, id),
             LegTimer::InviteDeadline => self.invite_deadline(now, id),

@@ -137,6 +137,8 @@ impl Endpoint {
         let refusal = match leg.state {
             // An UPDATE without an offer touches no session: fine at any time, in early dialogs too.
             _ if renews => None,
+            // A session before the answer (RFC 3262 §5) may change before it too (RFC 3311 §5.1).
+            LegState::Calling | LegState::Incoming if leg.early_session && !offer.invite => None,
             // Ours is not over: glare.
             LegState::AwaitingAnswer | LegState::Calling | LegState::Cancelling => Some((491, Vec::new())),
             LegState::Confirmed if busy => Some((500, retry.into_bytes())),
@@ -163,7 +165,7 @@ impl Endpoint {
                 },
             );
         }
-        if leg.decide_offers {
+        if leg.decide_offers && leg.state == LegState::Confirmed {
             let limits = &self.config.limits;
             let patience = if offer.invite {
                 limits.reinvite_decision_max

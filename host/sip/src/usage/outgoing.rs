@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::acknowledging::Acknowledged;
 use super::incoming::ALLOW;
 use super::{LegState, LegTimer};
 use crate::dialog::Dialog;
-use crate::endpoint::checks::SUPPORTED_LINE;
+use crate::endpoint::checks::{SUPPORTED_BUT_PRACK_LINE, SUPPORTED_LINE};
 use crate::endpoint::clients::{ClientUser, NewClient};
 use crate::endpoint::compose::{self, RequestParts, check_body, check_headers};
 use crate::endpoint::{
@@ -41,6 +42,10 @@ pub(crate) struct Outgoing {
     pub(super) cancel_sent: bool,
     /// Lines that the CANCEL carries.
     pub(super) cancel_lines: Box<[u8]>,
+    /// Reliable provisional responses, by early dialog.
+    pub(super) acknowledged: Vec<Acknowledged>,
+    /// How often a PRACK was sent with credentials.
+    pub(super) prack_tries: u8,
 }
 
 impl Endpoint {
@@ -91,6 +96,8 @@ impl Endpoint {
             early: Vec::new(),
             cancel_sent: false,
             cancel_lines: Box::default(),
+            acknowledged: Vec::new(),
+            prack_tries: 0,
         };
         let login = Login::new(request.credentials);
         if let Some(leg) = self.leg_mut(id) {
@@ -173,7 +180,13 @@ impl Endpoint {
         lines.extend_from_slice(b"\r\nAllow: ");
         lines.extend_from_slice(ALLOW.as_bytes());
         lines.extend_from_slice(b"\r\n");
-        lines.extend_from_slice(SUPPORTED_LINE);
+        // A reliable 1xx to an INVITE without offer would hold one, and its answer in the PRACK binds before the call is
+        // answered: who wants our offer first gets it with the 2xx.
+        lines.extend_from_slice(if outgoing.body.is_some() {
+            SUPPORTED_LINE
+        } else {
+            SUPPORTED_BUT_PRACK_LINE
+        });
         lines.extend_from_slice(&self.agent_line);
         let Some(leg) = self.leg_mut(id) else { return };
         let (Some(outgoing), login) = (leg.outgoing.as_mut(), leg.credentials.as_mut()) else {
@@ -247,14 +260,17 @@ impl Endpoint {
     }
 
     fn invite_progress(&mut self, now: Instant, id: LegId, response: Message) {
-        if self.leg(id).is_some_and(|leg| leg.state == LegState::Cancelling) {
-            return self.send_cancel(now, id);
+        let given_up = self.leg(id).is_some_and(|leg| leg.state == LegState::Cancelling);
+        if response.code() != Some(100) {
+            self.note_early_dialog(id, &response);
+            // Also after the CANCEL: the peer repeats what has no PRACK.
+            if let Some(reliable) = self.acknowledge(now, id, &response).filter(|_| !given_up) {
+                self.leg_event(id, LegEvent::Progress { response, reliable });
+            }
         }
-        if response.code() == Some(100) {
-            return;
+        if given_up {
+            self.send_cancel(now, id);
         }
-        self.note_early_dialog(id, &response);
-        self.leg_event(id, LegEvent::Progress { response });
     }
 
     fn invite_refused(&mut self, now: Instant, id: LegId, sent: &Bytes, response: Message) {
@@ -274,6 +290,7 @@ impl Endpoint {
                 .is_some_and(|login| login.challenged(sent, &response))
         {
             outgoing.tries += 1;
+            outgoing.acknowledged.clear();
             for early in std::mem::take(&mut outgoing.early) {
                 self.dialog_index.remove(&early.key);
             }

@@ -96,7 +96,7 @@ impl Endpoint {
             return Err(EndpointError::Limit("transactions_max"));
         }
         let state = self.host_leg(leg)?;
-        if !matches!(state.state, LegState::Confirmed | LegState::Accepting) {
+        if !state.is_answered() {
             return Err(EndpointError::WrongState("the call is not connected"));
         }
         if state.reoffer.is_some() {
