@@ -29,6 +29,7 @@ pub struct Sipp {
     fill: Vec<(String, String)>,
     more: Vec<String>,
     cores: Option<String>,
+    port: u16,
 }
 
 /// What SIPp counted.
@@ -91,7 +92,13 @@ impl Sipp {
             fill: Vec::new(),
             more: Vec::new(),
             cores: None,
+            port: net::peer_port(),
         }
+    }
+
+    /// Where it will be, for a scenario that is called.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.remote.ip(), self.port)
     }
 
     /// Over TCP, one connection for all calls.
@@ -190,16 +197,7 @@ impl Sipp {
                 self.transport,
                 "-nostdin",
             ])
-            .args([
-                "-i",
-                &own,
-                "-mi",
-                &own,
-                "-ci",
-                &own,
-                "-p",
-                &net::peer_port().to_string(),
-            ])
+            .args(["-i", &own, "-mi", &own, "-ci", &own, "-p", &self.port.to_string()])
             .args(["-m", &self.calls.to_string(), "-r", &self.rate.to_string()])
             .args(["-timeout", &self.longest.as_secs().to_string(), "-timeout_error"])
             // SIPp refuses to start when this is more than the limit of open files, 1024 in many shells.

@@ -10,6 +10,8 @@
 )]
 
 mod outage;
+mod presence;
+mod proxy;
 mod registrar;
 
 use std::time::Duration;
