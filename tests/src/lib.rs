@@ -2,7 +2,7 @@
 //! as a peer would.
 //!
 //! Knows nothing of callbox's insides: it depends on none of its crates, so a test here can only assert what a peer or an
-//! operator can see. Entry types: [`server::Callbox`], [`sipp::Sipp`], [`kamailio::Kamailio`], [`phone::Phone`], [`cli::run`], [`flows`].
+//! operator can see. Entry types: [`server::Callbox`], [`sipp::Sipp`], [`kamailio::Kamailio`], [`baresip::Baresip`], [`phone::Phone`], [`cli::run`], [`flows`].
 //!
 //! Invariants: every process that is started is ended, by its own pid, when its value is dropped; every wait has a
 //! bound; nothing listens or sends outside 127.0.0.0/8 and ::1; tests may run in any order and in parallel.
@@ -16,6 +16,7 @@
     clippy::print_stderr
 )]
 
+pub mod baresip;
 pub mod cli;
 pub mod flows;
 pub mod kamailio;

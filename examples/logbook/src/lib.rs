@@ -1,7 +1,8 @@
-//! Answers, and logs whatever happens on the call until the caller hangs up.
+//! Answers, and logs whatever happens on the call until the caller hangs up. With `follow = "yes"` in its configuration it goes
+//! where the caller refers it to.
 
-use callbox_sdk::events::{self, EventKind};
-use callbox_sdk::{Call, Result, info, sdp};
+use callbox_sdk::events::{self, EventKind, Referral};
+use callbox_sdk::{Call, Error, MakeCall, Result, Status, info, sdp, session};
 
 callbox_sdk::flow!(logbook);
 
@@ -10,8 +11,11 @@ fn logbook(call: Call) -> Result {
         return call.reject(488);
     };
     call.answer(session)?;
+    // A call that is dropped is hung up.
+    let mut others = Vec::new();
     loop {
-        match events::next()?.kind {
+        let event = events::next()?;
+        match event.kind {
             EventKind::Dtmf(dtmf) => info!("event: digit {}", dtmf.digit),
             EventKind::Info(request) => info!(
                 "event: info {}",
@@ -20,13 +24,45 @@ fn logbook(call: Call) -> Result {
             EventKind::Message(body) => info!("event: message {}", body.text()),
             EventKind::Held => info!("event: held"),
             EventKind::Resumed => info!("event: resumed"),
-            // Dropped undecided, which refuses it.
-            EventKind::Refer(referral) => info!("event: referred to {}", referral.target()),
-            EventKind::HungUp(why) => {
+            EventKind::Refer(referral) => {
+                info!("event: referred to {}", referral.target());
+                // Dropped undecided, it is declined.
+                if session::config("follow").as_deref() == Some("yes") {
+                    others.extend(follow(&referral)?);
+                }
+            }
+            EventKind::HungUp(why) if event.source == call.id() => {
                 info!("event: hung up: {why}");
+                // Whom we were referred to stays, a while.
+                for other in others {
+                    info!("the other call: {:?}", other.wait_for_hang_up());
+                }
                 return Ok(());
             }
             other => info!("event: {other:?}"),
         }
     }
+}
+
+/// Calls the target of a referral and reports how that went; the call, if it was answered.
+fn follow(referral: &Referral) -> Result<Option<Call>> {
+    referral.accept()?;
+    let call = Call::new();
+    let (status, call) = match call.make_call(MakeCall::to(referral.target()).offer(sdp::offer())) {
+        Ok(answer) => (answer.status, Some(call)),
+        Err(Error::Rejected(status)) => (status, None),
+        Err(_) => (
+            Status {
+                code: 503,
+                reason: "Service Unavailable".into(),
+            },
+            None,
+        ),
+    };
+    info!("the other answered with {}", status.code);
+    // The peer may have hung up on the 202 already; then nobody wants the report.
+    if let Err(error) = referral.notify(&status) {
+        info!("nobody to report to: {error}");
+    }
+    Ok(call)
 }
