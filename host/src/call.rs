@@ -27,6 +27,7 @@ mod lua_pattern;
 mod options;
 mod outbound;
 mod policy;
+mod redirect;
 mod referral;
 mod registration;
 mod reoffer;
@@ -34,6 +35,7 @@ mod service;
 mod session;
 mod session_description;
 mod subscription;
+mod target;
 mod text;
 mod transfer;
 mod unsupported;
@@ -50,7 +52,8 @@ pub use info::{InfoRequest, InfoResponse};
 pub use leg::{AnswerInfo, CallState, Direction, Leg};
 pub use lua_pattern::{LuaPattern, PatternError, StepsExhausted};
 pub use options::{
-    BridgeOptions, DigitPattern, GatherOptions, Login, MakeCallOptions, ReofferOptions, TransferOptions,
+    BridgeOptions, Credentials, DigitPattern, GatherOptions, Login, MakeCallOptions, ReofferOptions,
+    TransferOptions,
 };
 pub use policy::{DialGrant, DialPolicy, DialRequest};
 pub use referral::Referral;
@@ -58,5 +61,6 @@ pub use registration::{Binding, RegisterOptions, Registration};
 pub use service::{Services, WaitingRoom};
 pub use session::{Session, SessionContext, Turns};
 pub use subscription::{Notification, SubscribeOptions, Subscription, SubscriptionState};
-pub use text::{Body, DialTarget, Header, ReceivedHeader};
+pub use target::DialTarget;
+pub use text::{Body, Header, ReceivedHeader};
 pub use transfer::TransferResult;

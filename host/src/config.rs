@@ -9,21 +9,25 @@
 //! Entry point: [`Config::load`].
 
 mod cidr;
+mod credential;
 mod error;
 pub mod limits;
 mod listen;
 mod reader;
 mod route;
 mod tenant;
+mod trunk;
 
 use std::path::{Path, PathBuf};
 
 pub use cidr::Cidr;
+pub use credential::{Credential, Secret};
 pub use error::{ConfigError, Problem};
 pub use limits::Limits;
 pub use listen::{Listen, Transport};
 pub use route::{NumberRule, Route, RouteTarget};
 pub use tenant::{DialRule, Flow, Tenant};
+pub use trunk::{Proxy, Trunk, TrunkNumber};
 
 use reader::{Section, Source};
 

@@ -201,6 +201,9 @@ impl LegShared {
                 if let Some(response) = &ended.response {
                     inner.facts.heard(response);
                 }
+                if self.redirected(inner, ended) {
+                    return;
+                }
                 self.attempt_failed(inner, failure(ended));
             }
             Phase::Idle => {}

@@ -99,29 +99,21 @@ impl Exchange {
         let mut places = Vec::new();
         while let Some(command) = inner.outbox.pop_front() {
             match command {
+                // Given up before it was sent.
+                Command::Invite { attempt, .. } if inner.attempt != attempt => {}
                 Command::Invite { attempt, request } => match endpoint.invite(now, *request) {
                     Ok(id) => {
-                        self.legs.insert(
-                            id,
-                            Entry {
-                                leg: Arc::clone(leg),
-                                attempt,
-                            },
-                        );
-                        if inner.attempt == attempt {
-                            inner.sip = Some(id);
-                            if inner.decides_offers {
-                                late(endpoint.decide_offers(id, true));
-                            }
-                        } else {
-                            late(endpoint.hangup(now, id, None));
+                        let leg = Arc::clone(leg);
+                        self.legs.insert(id, Entry { leg, attempt });
+                        inner.sip = Some(id);
+                        if inner.decides_offers {
+                            late(endpoint.decide_offers(id, true));
                         }
                     }
-                    Err(error) if inner.attempt == attempt => leg.attempt_refused(&mut inner, &error),
-                    Err(_) => {}
+                    Err(error) => leg.attempt_refused(&mut inner, &error),
                 },
                 Command::Abandon { sip, reason } => {
-                    // Without a name the INVITE of this attempt stood before us in the outbox, and has ended itself above.
+                    // Without a name the INVITE of this attempt stood before us in the outbox and was not sent.
                     if let Some(id) = sip {
                         late(endpoint.hangup(now, id, reason.as_ref()));
                     }

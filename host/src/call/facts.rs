@@ -19,7 +19,10 @@ pub(super) enum Facts {
     /// What we dialled, and the peer's latest response.
     Dialled {
         from_user: String,
+        /// To.
         dest: String,
+        /// The Request-URI: `dest`, until a redirection is followed.
+        uri: String,
         response: Option<Message>,
     },
 }
@@ -28,8 +31,16 @@ impl Facts {
     pub(super) fn dialled(from_user: String, dest: String) -> Self {
         Facts::Dialled {
             from_user,
+            uri: dest.clone(),
             dest,
             response: None,
+        }
+    }
+
+    /// A redirection leads there.
+    pub(super) fn redirected(&mut self, to: String) {
+        if let Facts::Dialled { uri, .. } = self {
+            *uri = to;
         }
     }
 
@@ -71,7 +82,7 @@ impl Facts {
 
     pub(super) fn request_uri(&self) -> String {
         match self {
-            Facts::Dialled { dest, .. } => dest.clone(),
+            Facts::Dialled { uri, .. } => uri.clone(),
             _ => self
                 .message()
                 .and_then(Message::request)
@@ -207,6 +218,15 @@ pub(super) fn reason(text: &str) -> sip::Reason {
         protocol: "SIP".into(),
         cause: None,
         text: Some(text.into()),
+    }
+}
+
+/// From, as a grant says.
+pub(super) fn from_of(user: &str, display: Option<String>, host: Option<String>) -> sip::PartyAddress {
+    sip::PartyAddress {
+        user: Some(user.into()),
+        display: display.map(Into::into),
+        host: host.map(Into::into),
     }
 }
 

@@ -6,7 +6,9 @@ use super::command::Command;
 use super::error::{CallError, HangupInfo, Party, Status};
 use super::facts;
 use super::leg::{Leg, LegInner, Phase};
-use super::text::{self, Body, DialTarget, Header};
+use super::policy::DialRequest;
+use super::target::DialTarget;
+use super::text::{self, Body, Header};
 
 /// Contacts of one redirection.
 const CONTACTS_MAX: usize = 16;
@@ -132,7 +134,8 @@ impl Leg {
     /// 302 to one contact, 300 to several.
     ///
     /// # Errors
-    /// As [`Leg::ring`]; `Invalid` for no contact, too many, or one that is not a URI.
+    /// As [`Leg::ring`]; `Invalid` for no contact, too many, or one that is not a URI; `Denied` for one that the tenant
+    /// may not dial.
     pub fn redirect(&self, contacts: &[String]) -> Result<(), CallError> {
         self.shared.lock().require_unanswered("redirect")?;
         if contacts.is_empty() || contacts.len() > CONTACTS_MAX {
@@ -141,16 +144,23 @@ impl Leg {
                 contacts.len()
             )));
         }
-        let contacts = contacts
+        let targets = contacts
             .iter()
-            .map(|contact| DialTarget::parse(contact).map(|target| facts::contact_header(target.as_str())))
+            .map(|contact| DialTarget::parse_as("contact", contact))
             .collect::<Result<Vec<_>, _>>()?;
-        self.refuse(
-            "redirect",
-            if contacts.len() == 1 { 302 } else { 300 },
-            None,
-            contacts,
-        )
+        // Who may not call a number may not send others there.
+        for target in &targets {
+            self.shared
+                .session
+                .context
+                .policy
+                .grant(&DialRequest::to(target))?;
+        }
+        let code = if targets.len() == 1 { 302 } else { 300 };
+        let contacts = targets
+            .iter()
+            .map(|target| facts::contact_header(target.as_str()));
+        self.refuse("redirect", code, None, contacts.collect())
     }
 
     fn refuse(

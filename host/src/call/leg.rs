@@ -24,6 +24,7 @@ use super::exchange::ShardQueue;
 use super::facts::Facts;
 use super::incoming_offer::PeerOffer;
 use super::info::InfoRequest;
+use super::redirect::Redirections;
 use super::referral;
 use super::reoffer::Offering;
 use super::session::SessionShared;
@@ -136,6 +137,8 @@ pub(super) struct LegInner {
     pub(super) awaited: bool,
     pub(super) requests: Vec<(u64, Pending)>,
     pub(super) next_request: u64,
+    /// What the present attempt needs to follow a 3xx.
+    pub(super) redirections: Option<Redirections>,
     /// Why the last attempt failed, for waits that ran at that moment.
     pub(super) failure: Option<CallError>,
     pub(super) ended: Option<HangupInfo>,
@@ -489,6 +492,7 @@ impl LegInner {
             awaited: false,
             requests: Vec::new(),
             next_request: 1,
+            redirections: None,
             failure: None,
             ended: None,
             hangup_ticket: None,

@@ -15,10 +15,8 @@ pub struct MakeCallOptions {
     pub offer: Option<Body>,
     /// Extra headers, order kept (seed `H_XXX`).
     pub headers: Vec<Header>,
-    /// User name, password, realm; no realm answers any realm. Tried for matching challenges.
-    pub credentials: Vec<Login>,
-    /// A login that the operator configured under this name.
-    pub credential_name: Option<String>,
+    /// Who to authenticate as.
+    pub credentials: Credentials,
     /// From user and display name.
     pub caller_id: Option<(String, Option<String>)>,
     /// A trunk of the tenant's configuration.
@@ -27,7 +25,7 @@ pub struct MakeCallOptions {
     pub registration: Option<u32>,
     /// Hang up by itself this long after the answer.
     pub max_duration: Option<Duration>,
-    /// Follow 3xx within the dial rules.
+    /// Follow 300, 301 and 302 within the dial rules.
     pub follow_redirects: bool,
 }
 
@@ -37,13 +35,42 @@ impl Default for MakeCallOptions {
             timeout: Duration::from_secs(15),
             offer: None,
             headers: Vec::new(),
-            credentials: Vec::new(),
-            credential_name: None,
+            credentials: Credentials::None,
             caller_id: None,
             trunk: None,
             registration: None,
             max_duration: None,
             follow_redirects: false,
+        }
+    }
+}
+
+/// Who to authenticate as (RFC 7616): what the flow said last.
+#[derive(Debug, Clone, Default)]
+pub enum Credentials {
+    /// Nobody: a challenge is a refusal.
+    #[default]
+    None,
+    /// A login that the flow knows.
+    Given(Login),
+    /// A login that the operator configured under this name.
+    Named(String),
+}
+
+impl Credentials {
+    /// The operator's name for it, if that was given.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::None | Self::Given(_) => None,
+        }
+    }
+
+    /// The login of the flow's own, then what the tenant's policy granted.
+    pub(super) fn with(&self, granted: Vec<Login>) -> Vec<Login> {
+        match self {
+            Self::Given(login) => std::iter::once(login.clone()).chain(granted).collect(),
+            Self::None | Self::Named(_) => granted,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! An attempt that fails leaves the leg idle, so that the same leg may hunt through several destinations. News of an
 //! attempt that was given up never reaches the next one: each carries its number.
 
-use callbox_sip::endpoint::{InviteRequest, PartyAddress};
+use callbox_sip::endpoint::InviteRequest;
 
 use super::command::Command;
 use super::error::CallError;
@@ -12,7 +12,9 @@ use super::facts::{self, Facts};
 use super::leg::{AnswerInfo, Direction, Leg, Phase};
 use super::options::MakeCallOptions;
 use super::policy::DialRequest;
-use super::text::{self, DialTarget};
+use super::redirect::Redirections;
+use super::target::DialTarget;
+use super::text;
 
 impl Leg {
     /// Places the call and waits for its final answer. Seed `makecall`.
@@ -76,68 +78,64 @@ impl Leg {
             }
         }
         let target = DialTarget::parse(dest)?;
-        text::check_headers(&options.headers, &self.shared.session.context.limits)?;
-        if options.follow_redirects {
-            return Err(CallError::unsupported("make-call-options.follow-redirects"));
-        }
-        if let Some(name) = &options.credential_name {
-            return Err(CallError::UnknownDestination(format!(
-                "no credential named {}",
-                text::quoted(name)
-            )));
-        }
-        let (caller_user, caller_name) = match &options.caller_id {
-            Some((user, name)) => {
-                facts::check_caller_id(user, name.as_deref())?;
-                (Some(user.as_str()), name.as_deref())
-            }
-            None => (None, None),
-        };
         let session = &self.shared.session;
-        let request = DialRequest {
-            target: &target,
-            caller_user,
-            caller_name,
-            trunk: options.trunk.as_deref(),
-        };
-        let mut grant = session.context.policy.grant(&request)?;
-        let mut credentials: Vec<_> = options
-            .credentials
-            .iter()
-            .map(facts::to_sip_credentials)
-            .collect();
-        let mut from_host = None;
-        if let Some(id) = options.registration {
-            let registration = session.registration(id).ok_or_else(|| {
+        text::check_headers(&options.headers, &session.context.limits)?;
+        if let Some((user, name)) = &options.caller_id {
+            facts::check_caller_id(user, name.as_deref())?;
+        }
+        let registration = match options.registration {
+            None => None,
+            Some(id) => Some(session.registration(id).ok_or_else(|| {
                 CallError::UnknownDestination(format!("no registration {id} in this session"))
-            })?;
+            })?),
+        };
+        let grant = session.context.policy.grant(&DialRequest {
+            target: &target,
+            caller_user: options.caller_id.as_ref().map(|(user, _)| user.as_str()),
+            caller_name: options.caller_id.as_ref().and_then(|(_, name)| name.as_deref()),
+            trunk: options.trunk.as_deref(),
+            credential: options.credentials.name(),
+        })?;
+        let mut logins = options.credentials.with(grant.logins);
+        let mut from = facts::from_of(&grant.from_user, grant.from_name, grant.from_host);
+        let mut from_user = grant.from_user;
+        if let Some(registration) = &registration {
             let identity = &registration.identity;
-            credentials.extend(identity.login.iter().map(facts::to_sip_credentials));
+            logins.extend(identity.logins.iter().cloned());
             // A caller id that the flow set, and the policy granted, goes before.
             if options.caller_id.is_none() {
-                grant.from_user.clone_from(&identity.user);
-                from_host = Some(identity.host.as_str().into());
+                from_user.clone_from(&identity.user);
+                from = facts::from_of(
+                    &identity.user,
+                    from.display.take().map(Into::into),
+                    Some(identity.host.clone()),
+                );
             }
         }
-        let mut inner = self.shared.lock();
-        if inner.phase != Phase::Idle {
-            return Err(inner.wrong_state("make-call"));
-        }
         let invite = InviteRequest {
-            uri: target.as_str().to_owned(),
-            from: PartyAddress {
-                user: Some(grant.from_user.as_str().into()),
-                display: grant.from_name.map(Into::into),
-                host: from_host,
-            },
+            uri: grant.uri.unwrap_or_else(|| target.as_str().to_owned()),
+            from,
             to: None,
             next_hop: grant.next_hop,
             headers: options.headers.iter().map(facts::to_sip_header).collect(),
             body: options.offer.as_ref().map(facts::to_sip_body),
-            credentials,
+            credentials: logins.iter().map(facts::to_sip_credentials).collect(),
             contact_user: None,
             timeout: options.timeout,
         };
+        let uri = invite.uri.clone();
+        let redirections = options.follow_redirects.then(|| {
+            Redirections::new(
+                &invite,
+                options.caller_id.as_ref(),
+                registration.is_some(),
+                session.deadline(options.timeout),
+            )
+        });
+        let mut inner = self.shared.lock();
+        if inner.phase != Phase::Idle {
+            return Err(inner.wrong_state("make-call"));
+        }
         let attempt = inner.attempt;
         self.shared.command(
             &mut inner,
@@ -152,7 +150,8 @@ impl Leg {
         inner.outcome = None;
         inner.local_body.clone_from(&options.offer);
         inner.remote_body = None;
-        inner.facts = Facts::dialled(grant.from_user, target.as_str().to_owned());
+        inner.redirections = redirections;
+        inner.facts = Facts::dialled(from_user, uri);
         inner.max_duration = options
             .max_duration
             .and_then(|limit| Some((limit, tokio::runtime::Handle::try_current().ok()?)));

@@ -16,19 +16,18 @@ use super::apply::refusal;
 use super::error::CallError;
 use super::events::EventKind;
 use super::facts;
-use super::options::Login;
+use super::options::{Credentials, Login};
 use super::policy::DialRequest;
 use super::service::{Listing, Service, WaitingRoom};
 use super::session::{Session, SessionShared};
-use super::text::{self, DialTarget, Header};
+use super::target::DialTarget;
+use super::text::{self, Header};
 
 /// How to register.
 #[derive(Debug, Clone)]
 pub struct RegisterOptions {
-    /// Digest credentials; of these and `credential_name` the one set last holds.
-    pub credentials: Option<Login>,
-    /// A login that the operator configured under this name.
-    pub credential_name: Option<String>,
+    /// Who to authenticate as.
+    pub credentials: Credentials,
     /// The longest wait for the first 2xx. Default 15 s.
     pub timeout: Duration,
     /// Seconds to ask for. Default 300.
@@ -44,8 +43,7 @@ pub struct RegisterOptions {
 impl Default for RegisterOptions {
     fn default() -> Self {
         Self {
-            credentials: None,
-            credential_name: None,
+            credentials: Credentials::None,
             timeout: Duration::from_secs(15),
             expires: 300,
             contacts: Vec::new(),
@@ -77,12 +75,12 @@ pub(super) struct RegistrationShared {
     inner: Mutex<Inner>,
 }
 
-/// The parts of an address of record, and the login that the registrar knows.
+/// The parts of an address of record, and the logins that the registrar may know.
 pub(super) struct Identity {
     pub(super) user: String,
     /// With the port, where the address has one.
     pub(super) host: String,
-    pub(super) login: Option<Login>,
+    pub(super) logins: Vec<Login>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,29 +121,25 @@ impl Session {
         options: &RegisterOptions,
     ) -> Result<Registration, CallError> {
         let limits = &self.shared.context.limits;
-        let target = DialTarget::parse(registrar)?;
+        let target = DialTarget::sip("registrar", registrar)?;
         let address = AddressOfRecord::of(&target)?;
         let contacts = options
             .contacts
             .iter()
-            .map(|contact| DialTarget::parse(contact))
+            .map(|contact| DialTarget::sip("contact", contact))
             .collect::<Result<Vec<_>, _>>()?;
         text::check_headers(&options.headers, limits)?;
-        unknown_credential(options.credential_name.as_deref())?;
         let policy = &self.shared.context.policy;
-        let ask = |target: &DialTarget, trunk: Option<&str>| {
-            policy.grant(&DialRequest {
-                target,
-                caller_user: None,
-                caller_name: None,
-                trunk,
-            })
-        };
-        let grant = ask(&target, options.trunk.as_deref())?;
+        let grant = policy.grant(&DialRequest {
+            trunk: options.trunk.as_deref(),
+            credential: options.credentials.name(),
+            ..DialRequest::to(&target)
+        })?;
         // A contact elsewhere is where the registrar's calls will go: a redirection, and judged like one.
         for contact in &contacts {
-            ask(contact, None)?;
+            policy.grant(&DialRequest::to(contact))?;
         }
+        let logins = options.credentials.with(grant.logins);
         let request = RegisterRequest {
             registrar: address.registrar,
             aor: address.aor,
@@ -156,18 +150,14 @@ impl Session {
                 .collect(),
             expires: options.expires,
             headers: options.headers.iter().map(facts::to_sip_header).collect(),
-            credentials: options
-                .credentials
-                .iter()
-                .map(facts::to_sip_credentials)
-                .collect(),
+            credentials: logins.iter().map(facts::to_sip_credentials).collect(),
             next_hop: grant.next_hop,
             timeout: options.timeout,
         };
         let identity = Identity {
             user: address.user,
             host: address.host,
-            login: options.credentials.clone(),
+            logins,
         };
         let registration = Registration {
             shared: self
@@ -414,7 +404,6 @@ impl AddressOfRecord {
         };
         // RFC 3261 §19.1.1: a password in a URI is never used.
         let user = user.split(':').next().unwrap_or_default();
-        let place = place.split('?').next().unwrap_or_default();
         let host = place.split(';').next().unwrap_or_default();
         Ok(Self {
             registrar: format!("{scheme}:{place}"),
@@ -422,17 +411,6 @@ impl AddressOfRecord {
             user: user.to_owned(),
             host: host.to_owned(),
         })
-    }
-}
-
-/// No operator can configure credentials yet, so each name is unknown.
-pub(super) fn unknown_credential(name: Option<&str>) -> Result<(), CallError> {
-    match name {
-        None => Ok(()),
-        Some(name) => Err(CallError::UnknownDestination(format!(
-            "no credential named {}",
-            text::quoted(name)
-        ))),
     }
 }
 
@@ -455,7 +433,7 @@ mod tests {
 
     #[test]
     fn an_address_of_record_names_registrar_and_user() {
-        let target = DialTarget::parse("sip:1000:pw@192.0.2.1:5060;transport=tcp?X=1").unwrap();
+        let target = DialTarget::parse("sip:1000:pw@192.0.2.1:5060;transport=tcp").unwrap();
         let address = AddressOfRecord::of(&target).unwrap();
         assert_eq!(address.registrar, "sip:192.0.2.1:5060;transport=tcp");
         assert_eq!(address.aor, "sip:1000@192.0.2.1:5060");

@@ -19,11 +19,11 @@ use super::apply::refusal;
 use super::error::CallError;
 use super::events::EventKind;
 use super::facts;
-use super::options::Login;
+use super::options::Credentials;
 use super::policy::DialRequest;
-use super::registration::unknown_credential;
 use super::session::{Session, SessionShared};
-use super::text::{self, Body, DialTarget, Header, ReceivedHeader};
+use super::target::DialTarget;
+use super::text::{self, Body, Header, ReceivedHeader};
 
 /// How to subscribe.
 #[derive(Debug, Clone)]
@@ -34,10 +34,8 @@ pub struct SubscribeOptions {
     pub refresh: Option<u32>,
     /// The longest wait for the first NOTIFY. Default 15 s.
     pub timeout: Duration,
-    /// Digest credentials; of these and `credential_name` the one set last holds.
-    pub credentials: Option<Login>,
-    /// A login that the operator configured under this name.
-    pub credential_name: Option<String>,
+    /// Who to authenticate as.
+    pub credentials: Credentials,
     /// MIME types for Accept.
     pub accept: Vec<String>,
     /// A body, such as a filter.
@@ -54,8 +52,7 @@ impl Default for SubscribeOptions {
             interval: 160,
             refresh: None,
             timeout: Duration::from_secs(15),
-            credentials: None,
-            credential_name: None,
+            credentials: Credentials::None,
             accept: Vec::new(),
             body: None,
             headers: Vec::new(),
@@ -121,25 +118,24 @@ impl Session {
         options: &SubscribeOptions,
     ) -> Result<Subscription, CallError> {
         let context = &self.shared.context;
-        let target = DialTarget::parse(server)?;
+        let target = DialTarget::sip("server", server)?;
         text::short(event_package, "event package")?;
         for kind in &options.accept {
             text::short(kind, "content type")?;
         }
         text::check_headers(&options.headers, &context.limits)?;
-        unknown_credential(options.credential_name.as_deref())?;
         let grant = context.policy.grant(&DialRequest {
-            target: &target,
-            caller_user: None,
-            caller_name: None,
             trunk: options.trunk.as_deref(),
+            credential: options.credentials.name(),
+            ..DialRequest::to(&target)
         })?;
+        let logins = options.credentials.with(grant.logins);
         let request = SubscribeRequest {
             uri: target.as_str().to_owned(),
             from: PartyAddress {
                 user: Some(grant.from_user.as_str().into()),
                 display: grant.from_name.map(Into::into),
-                host: None,
+                host: grant.from_host.map(Into::into),
             },
             event: event_package.to_owned(),
             expires: options.interval,
@@ -147,11 +143,7 @@ impl Session {
             accept: options.accept.clone(),
             body: options.body.as_ref().map(facts::to_sip_body),
             headers: options.headers.iter().map(facts::to_sip_header).collect(),
-            credentials: options
-                .credentials
-                .iter()
-                .map(facts::to_sip_credentials)
-                .collect(),
+            credentials: logins.iter().map(facts::to_sip_credentials).collect(),
             contact_user: None,
             next_hop: grant.next_hop,
             timeout: options.timeout,
@@ -427,11 +419,10 @@ mod tests {
             if !request.target.as_str().contains("example.com") {
                 return Err(CallError::Denied(Denial::Destination));
             }
-            Ok(DialGrant {
-                from_user: "acme".to_owned(),
-                from_name: None,
-                next_hop: None,
-            })
+            if let Some(name) = request.credential {
+                return Err(CallError::UnknownDestination(format!("no credential {name}")));
+            }
+            Ok(DialGrant::direct("acme".to_owned(), None))
         }
     }
 
@@ -581,7 +572,7 @@ mod tests {
             "a contact is judged too"
         );
         let named = RegisterOptions {
-            credential_name: Some("office".to_owned()),
+            credentials: Credentials::Named("office".to_owned()),
             ..RegisterOptions::default()
         };
         let unknown = session.register("sip:a@example.com", &named).await;

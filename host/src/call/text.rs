@@ -1,8 +1,8 @@
 //! Strings from a flow become SIP here, or become an error.
 //!
 //! A guest's string is hostile until one of these constructors has parsed it: nothing with CR, LF or NUL reaches a
-//! header, and no flow writes a header that the stack owns (Via, CSeq, Contact, …). Entry types: [`Header`], [`Body`],
-//! [`DialTarget`].
+//! header, and no flow writes a header that the stack owns (Via, CSeq, Contact, …). Entry types: [`Header`], [`Body`];
+//! destinations are [`super::target`]'s.
 
 use bytes::Bytes;
 
@@ -10,8 +10,6 @@ use crate::config::limits::CallLimits;
 
 use super::error::{CallError, Denial};
 
-/// Bytes of a destination URI.
-pub(super) const URI_MAX: usize = 512;
 /// Bytes of a reason phrase, a Reason text, a MIME type, or a name.
 pub(super) const SHORT_TEXT_MAX: usize = 256;
 
@@ -222,54 +220,6 @@ fn normalise_sdp(data: Vec<u8>) -> Result<Vec<u8>, CallError> {
         }
     }
     Ok(out)
-}
-
-/// A destination that a flow named: a `sip:`, `sips:` or `tel:` URI.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DialTarget {
-    uri: String,
-}
-
-impl DialTarget {
-    /// Parses `dest`.
-    ///
-    /// # Errors
-    /// `Invalid` for what is not a URI, `Unsupported` for schemes the host does not dial.
-    pub fn parse(dest: &str) -> Result<Self, CallError> {
-        let dest = dest.trim();
-        if dest.len() > URI_MAX {
-            return Err(CallError::invalid(format!(
-                "destination has {} bytes, {URI_MAX} at most",
-                dest.len()
-            )));
-        }
-        if dest
-            .bytes()
-            .any(|byte| byte <= b' ' || byte == 0x7f || matches!(byte, b'<' | b'>' | b'"'))
-        {
-            return Err(CallError::invalid(format!(
-                "destination {} is not a URI",
-                quoted(dest)
-            )));
-        }
-        match callbox_sip::message::Uri::parse(dest.as_bytes()) {
-            Ok(callbox_sip::message::Uri::Sip(_)) => Ok(Self { uri: dest.to_owned() }),
-            Ok(_) => Err(CallError::Unsupported(format!(
-                "destination {}: only sip: is dialled without a trunk",
-                quoted(dest)
-            ))),
-            Err(error) => Err(CallError::invalid(format!(
-                "destination {}: {error}",
-                quoted(dest)
-            ))),
-        }
-    }
-
-    /// The URI as written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.uri
-    }
 }
 
 /// Checks a reason phrase or Reason text of a flow.

@@ -17,7 +17,8 @@ use super::facts;
 use super::leg::{Leg, LegInner, LegShared, Pending, Phase};
 use super::options::TransferOptions;
 use super::policy::DialRequest;
-use super::text::{self, DialTarget};
+use super::target::DialTarget;
+use super::text;
 
 /// The longest wait for the answer to a REFER, whatever the flow asks for: the transaction is over by then.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(60);
@@ -58,13 +59,11 @@ impl Leg {
     ) -> Result<TransferResult, CallError> {
         self.shared.lock().require_settled("blind-transfer")?;
         let target = DialTarget::parse(dest)?;
-        let request = DialRequest {
-            target: &target,
-            caller_user: None,
-            caller_name: None,
-            trunk: None,
-        };
-        self.shared.session.context.policy.grant(&request)?;
+        self.shared
+            .session
+            .context
+            .policy
+            .grant(&DialRequest::to(&target))?;
         self.transfer(ReferTarget::Uri(target.as_str()), options, "blind-transfer")
             .await
     }

@@ -301,6 +301,12 @@ limits! {
         service_wait_ms: u64 = 2_000, 0..=60_000, "milliseconds",
             "How long such a call waits: long enough for a session to come back, too short for a caller to notice the silence.",
             "the INVITE gets 480.";
+        redirects_max: usize = 5, 1..=20, "responses",
+            "3xx that one call follows; a chain of more is a mistake of somebody's.",
+            "the last 3xx comes back as rejected.";
+        redirect_contacts_max: usize = 10, 1..=100, "contacts",
+            "Destinations that one call is redirected to, one after the other.",
+            "further ones are not called.";
         wait_max_ms: u64 = 86_400_000, 1_000..=604_800_000, "milliseconds",
             "The longest single wait that a flow may ask for.",
             "the wait is cut to it.";

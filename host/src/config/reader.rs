@@ -355,16 +355,20 @@ impl<'s, 't> Section<'s, 't> {
         }
     }
 
-    /// Every entry as a table with its name: `[flow.hello]`, `[flow.goodbye]`.
-    pub(super) fn named_sections(mut self) -> Vec<(String, Section<'s, 't>)> {
-        let entries = std::mem::take(&mut self.table);
+    /// Every entry of a table as a table with its name: `[flow.hello]`, `[flow.goodbye]`. Absent is empty.
+    pub(super) fn named_sections(&mut self, key: &str) -> Vec<(String, Section<'s, 't>)> {
+        let Some(mut outer) = self.section(key) else {
+            return Vec::new();
+        };
+        let entries = std::mem::take(&mut outer.table);
         entries
             .into_iter()
             .filter_map(|(name, value)| {
                 let name = name.into_inner().into_owned();
-                let path = self.full(&name);
+                let path = outer.full(&name);
                 let wanted = format!("a table: [{path}]");
-                self.as_section(path, value, &wanted)
+                outer
+                    .as_section(path, value, &wanted)
                     .map(|section| (name, section))
             })
             .collect()

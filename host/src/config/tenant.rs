@@ -1,4 +1,4 @@
-//! `[[tenant]]`: whose flows there are.
+//! `[[tenant]]`: whose flows there are, where they may call, and as whom.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::Cidr;
+use super::credential::{self, Credential};
 use super::limits::Limits;
 use super::reader::{Section, Source};
+use super::trunk::{self, Trunk};
 
 /// A customer of this host: a name and its flows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,10 @@ pub struct Tenant {
     /// `caller_ids`: the user parts that its flows may put into From; the first is taken when a flow names none. When
     /// empty the tenant's name stands there and no flow can choose.
     pub caller_ids: Vec<String>,
+    /// `[tenant.credential.NAME]`: logins that flows use by name.
+    pub credentials: Vec<Credential>,
+    /// `[tenant.trunk.NAME]`: outbound proxies, and what may be dialled through them.
+    pub trunks: Vec<Trunk>,
 }
 
 /// A host that a tenant's flows may call.
@@ -119,11 +125,12 @@ pub(super) fn read(source: &Source<'_>, sections: Vec<Section<'_, '_>>, limits: 
             .filter_map(|id| source.parsed::<CallerId>(id))
             .map(|id| id.0)
             .collect();
-        let flows = section
-            .section("flow")
-            .map(Section::named_sections)
-            .unwrap_or_default();
+        let flows = section.named_sections("flow");
+        let credentials = section.named_sections("credential");
+        let trunks = section.named_sections("trunk");
         section.finish();
+        let credentials = credential::read(source, credentials);
+        let trunks = trunk::read(source, trunks, &credentials);
         let Some(name) = name else { continue };
         check_name(source, name.at, &name.key, &name.value);
         if tenants.iter().any(|other| other.name == name.value) {
@@ -147,6 +154,8 @@ pub(super) fn read(source: &Source<'_>, sections: Vec<Section<'_, '_>>, limits: 
             flows,
             dial,
             caller_ids,
+            credentials,
+            trunks,
         });
     }
     if flows_total > limits.host.flows_max {
@@ -160,7 +169,7 @@ pub(super) fn read(source: &Source<'_>, sections: Vec<Section<'_, '_>>, limits: 
 }
 
 /// A user part that needs no escape in a URI.
-struct CallerId(String);
+pub(super) struct CallerId(pub(super) String);
 
 impl FromStr for CallerId {
     type Err = String;

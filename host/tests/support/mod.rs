@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use callbox::call::{
-    Body, CallError, DialGrant, DialPolicy, DialRequest, Event, Exchange, IncomingCall, IncomingCalls, Leg,
-    MakeCallOptions, Refusal, Services, Session, SessionContext, ShardQueue, WaitingRoom,
+    Body, CallError, Denial, DialGrant, DialPolicy, DialRequest, Event, Exchange, IncomingCall,
+    IncomingCalls, Leg, MakeCallOptions, Refusal, Services, Session, SessionContext, ShardQueue, WaitingRoom,
 };
 use callbox::config::limits::{CallLimits, WireLimits};
 use callbox::wire::{self, Wire, WireConfig};
@@ -25,16 +25,16 @@ pub const SOON: Duration = Duration::from_secs(5);
 pub const SDP: &str =
     "v=0\no=test 1 1 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 4000 RTP/AVP 0\n";
 
-pub struct AllowAll;
+/// Allows every destination but those that have `forbidden` in them.
+pub struct AllButForbidden;
 
-impl DialPolicy for AllowAll {
+impl DialPolicy for AllButForbidden {
     fn grant(&self, request: &DialRequest<'_>) -> Result<DialGrant, CallError> {
+        if request.target.as_str().contains("forbidden") {
+            return Err(CallError::Denied(Denial::Destination));
+        }
         let from_user = request.caller_user.unwrap_or("tester").to_owned();
-        Ok(DialGrant {
-            from_user,
-            from_name: request.caller_name.map(str::to_owned),
-            next_hop: None,
-        })
+        Ok(DialGrant::direct(from_user, request.caller_name))
     }
 }
 
@@ -52,7 +52,7 @@ fn context_with(services: Services) -> SessionContext {
         version: "1".into(),
         config: Arc::new(BTreeMap::new()),
         auto_ring: false,
-        policy: Arc::new(AllowAll),
+        policy: Arc::new(AllButForbidden),
         services,
         limits: Arc::new(CallLimits::default()),
     }

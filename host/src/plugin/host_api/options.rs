@@ -4,11 +4,14 @@
 
 use wasmtime::component::Resource;
 
-use super::bindings::call_flow::callbox::flow::{sipcall as wit, types};
+use super::bindings::call_flow::callbox::flow::{
+    sipcall as wit,
+    types::{self, Header},
+};
 use super::types::{body_from, body_size, duration};
 use crate::call::{
-    BridgeOptions, CallError, Denial, GatherOptions, Header, Login, MakeCallOptions, ReofferOptions, Session,
-    TransferOptions,
+    self, BridgeOptions, CallError, Credentials, Denial, GatherOptions, Login, MakeCallOptions,
+    ReofferOptions, Session, TransferOptions,
 };
 use crate::plugin::state::CallState;
 
@@ -110,8 +113,8 @@ impl CallState {
     pub(super) async fn add_header<T: Send + 'static>(
         &mut self,
         choices: &Resource<Choices<T>>,
-        header: types::Header,
-        list: impl Fn(&mut T) -> &mut Vec<Header> + Send,
+        header: Header,
+        list: impl Fn(&mut T) -> &mut Vec<call::Header> + Send,
     ) -> wasmtime::Result<()> {
         self.enter(header.name.len() + header.value.len()).await;
         let limit = self.session.context().limits.headers_max;
@@ -128,13 +131,61 @@ impl CallState {
     }
 }
 
+/// The setters that most options have: `timeout` and `header`.
+macro_rules! timeout_and_header {
+    ($Choices:ty) => {
+        async fn timeout(&mut self, this: Resource<$Choices>, value: u32) -> wasmtime::Result<()> {
+            self.choose(&this, 0, |options| options.timeout = duration(value))
+                .await
+        }
+        async fn header(&mut self, this: Resource<$Choices>, value: Header) -> wasmtime::Result<()> {
+            self.add_header(&this, value, |options| &mut options.headers)
+                .await
+        }
+    };
+}
+
+/// The setters of what goes out of the host anew: who to be, and which way.
+macro_rules! login_and_trunk {
+    ($Choices:ty) => {
+        async fn credentials(
+            &mut self,
+            this: Resource<$Choices>,
+            username: String,
+            password: String,
+            realm: Option<String>,
+        ) -> wasmtime::Result<()> {
+            let bytes = username.len() + password.len() + realm.as_ref().map_or(0, String::len);
+            let login = Login {
+                username,
+                password,
+                realm,
+            };
+            self.choose(&this, bytes, |options| {
+                options.credentials = Credentials::Given(login)
+            })
+            .await
+        }
+        async fn credential_name(&mut self, this: Resource<$Choices>, name: String) -> wasmtime::Result<()> {
+            self.choose(&this, name.len(), |options| {
+                options.credentials = Credentials::Named(name)
+            })
+            .await
+        }
+        async fn trunk(&mut self, this: Resource<$Choices>, name: String) -> wasmtime::Result<()> {
+            self.choose(&this, name.len(), |options| options.trunk = Some(name))
+                .await
+        }
+    };
+}
+
+pub(super) use {login_and_trunk, timeout_and_header};
+
 impl wit::HostMakeCallOptions for CallState {
+    timeout_and_header!(MakeCallChoices);
+    login_and_trunk!(MakeCallChoices);
     async fn new(&mut self) -> wasmtime::Result<Resource<MakeCallChoices>> {
         self.new_choices().await
-    }
-    async fn timeout(&mut self, this: Resource<MakeCallChoices>, value: u32) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.timeout = duration(value))
-            .await
     }
     async fn offer(&mut self, this: Resource<MakeCallChoices>, value: types::Body) -> wasmtime::Result<()> {
         let bytes = body_size(Some(&value));
@@ -145,45 +196,6 @@ impl wit::HostMakeCallOptions for CallState {
             |options, body| options.offer = Some(body),
         )
         .await
-    }
-    async fn header(
-        &mut self,
-        this: Resource<MakeCallChoices>,
-        value: types::Header,
-    ) -> wasmtime::Result<()> {
-        self.add_header(&this, value, |options| &mut options.headers)
-            .await
-    }
-    async fn credentials(
-        &mut self,
-        this: Resource<MakeCallChoices>,
-        username: String,
-        password: String,
-        realm: Option<String>,
-    ) -> wasmtime::Result<()> {
-        let bytes = username.len() + password.len() + realm.as_ref().map_or(0, String::len);
-        let login = Login {
-            username,
-            password,
-            realm,
-        };
-        let room = |_: &Session| Ok(login);
-        self.choose_checked(&this, bytes, room, |options, login| {
-            // More logins than any chain of proxies asks for; the last ones given win.
-            if options.credentials.len() >= LOGINS_MAX {
-                options.credentials.remove(0);
-            }
-            options.credentials.push(login);
-        })
-        .await
-    }
-    async fn credential_name(
-        &mut self,
-        this: Resource<MakeCallChoices>,
-        name: String,
-    ) -> wasmtime::Result<()> {
-        self.choose(&this, name.len(), |options| options.credential_name = Some(name))
-            .await
     }
     async fn caller_id(
         &mut self,
@@ -196,10 +208,6 @@ impl wit::HostMakeCallOptions for CallState {
             options.caller_id = Some((user, display_name))
         })
         .await
-    }
-    async fn trunk(&mut self, this: Resource<MakeCallChoices>, name: String) -> wasmtime::Result<()> {
-        self.choose(&this, name.len(), |options| options.trunk = Some(name))
-            .await
     }
     async fn registration(&mut self, this: Resource<MakeCallChoices>, id: u32) -> wasmtime::Result<()> {
         self.choose(&this, 0, |options| options.registration = Some(id))
@@ -221,9 +229,6 @@ impl wit::HostMakeCallOptions for CallState {
         self.forget(this)
     }
 }
-
-/// Logins that one set of options keeps.
-const LOGINS_MAX: usize = 16;
 
 impl wit::HostGatherOptions for CallState {
     async fn new(&mut self) -> wasmtime::Result<Resource<GatherChoices>> {
@@ -253,6 +258,8 @@ impl wit::HostGatherOptions for CallState {
 }
 
 impl wit::HostReofferOptions for CallState {
+    timeout_and_header!(ReofferChoices);
+
     async fn new(&mut self) -> wasmtime::Result<Resource<ReofferChoices>> {
         self.new_choices().await
     }
@@ -266,14 +273,6 @@ impl wit::HostReofferOptions for CallState {
         )
         .await
     }
-    async fn timeout(&mut self, this: Resource<ReofferChoices>, value: u32) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.timeout = duration(value))
-            .await
-    }
-    async fn header(&mut self, this: Resource<ReofferChoices>, value: types::Header) -> wasmtime::Result<()> {
-        self.add_header(&this, value, |options| &mut options.headers)
-            .await
-    }
     async fn use_update(&mut self, this: Resource<ReofferChoices>, value: bool) -> wasmtime::Result<()> {
         self.choose(&this, 0, |options| options.use_update = value).await
     }
@@ -283,20 +282,10 @@ impl wit::HostReofferOptions for CallState {
 }
 
 impl wit::HostTransferOptions for CallState {
+    timeout_and_header!(TransferChoices);
+
     async fn new(&mut self) -> wasmtime::Result<Resource<TransferChoices>> {
         self.new_choices().await
-    }
-    async fn timeout(&mut self, this: Resource<TransferChoices>, value: u32) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.timeout = duration(value))
-            .await
-    }
-    async fn header(
-        &mut self,
-        this: Resource<TransferChoices>,
-        value: types::Header,
-    ) -> wasmtime::Result<()> {
-        self.add_header(&this, value, |options| &mut options.headers)
-            .await
     }
     async fn wait_for_outcome(
         &mut self,

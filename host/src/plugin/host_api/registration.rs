@@ -4,9 +4,9 @@ use wasmtime::component::Resource;
 
 use super::bindings::call_flow::callbox::flow::registration as wit;
 use super::bindings::call_flow::callbox::flow::types::{Error, Header};
-use super::options::Choices;
+use super::options::{Choices, login_and_trunk, timeout_and_header};
 use super::types::{duration, error};
-use crate::call::{Login, RegisterOptions, Registration};
+use crate::call::{Credentials, Login, RegisterOptions, Registration};
 use crate::plugin::state::{CallState, waited};
 
 pub type RegisterChoices = Choices<RegisterOptions>;
@@ -14,56 +14,17 @@ pub type RegisterChoices = Choices<RegisterOptions>;
 impl wit::Host for CallState {}
 
 impl wit::HostRegisterOptions for CallState {
+    timeout_and_header!(RegisterChoices);
+    login_and_trunk!(RegisterChoices);
+
     async fn new(&mut self) -> wasmtime::Result<Resource<RegisterChoices>> {
         self.new_choices().await
-    }
-    async fn credentials(
-        &mut self,
-        this: Resource<RegisterChoices>,
-        username: String,
-        password: String,
-        realm: Option<String>,
-    ) -> wasmtime::Result<()> {
-        let bytes = username.len() + password.len() + realm.as_ref().map_or(0, String::len);
-        let login = Login {
-            username,
-            password,
-            realm,
-        };
-        self.choose(&this, bytes, |options| {
-            options.credentials = Some(login);
-            options.credential_name = None;
-        })
-        .await
-    }
-    async fn credential_name(
-        &mut self,
-        this: Resource<RegisterChoices>,
-        name: String,
-    ) -> wasmtime::Result<()> {
-        self.choose(&this, name.len(), |options| {
-            options.credential_name = Some(name);
-            options.credentials = None;
-        })
-        .await
-    }
-    async fn timeout(&mut self, this: Resource<RegisterChoices>, value: u32) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.timeout = duration(value))
-            .await
     }
     async fn expires(&mut self, this: Resource<RegisterChoices>, seconds: u32) -> wasmtime::Result<()> {
         self.choose(&this, 0, |options| options.expires = seconds).await
     }
     async fn contact(&mut self, this: Resource<RegisterChoices>, uri: String) -> wasmtime::Result<()> {
         self.add_text(&this, uri, |options| &mut options.contacts).await
-    }
-    async fn header(&mut self, this: Resource<RegisterChoices>, value: Header) -> wasmtime::Result<()> {
-        self.add_header(&this, value, |options| &mut options.headers)
-            .await
-    }
-    async fn trunk(&mut self, this: Resource<RegisterChoices>, name: String) -> wasmtime::Result<()> {
-        self.choose(&this, name.len(), |options| options.trunk = Some(name))
-            .await
     }
     async fn drop(&mut self, this: Resource<RegisterChoices>) -> wasmtime::Result<()> {
         self.forget(this)

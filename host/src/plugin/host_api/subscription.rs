@@ -4,9 +4,9 @@ use wasmtime::component::Resource;
 
 use super::bindings::call_flow::callbox::flow::subscription as wit;
 use super::bindings::call_flow::callbox::flow::types::{Body, Error, Header};
-use super::options::Choices;
+use super::options::{Choices, login_and_trunk, timeout_and_header};
 use super::types::{body, body_from, body_size, duration, error, headers};
-use crate::call::{self, Login, SubscribeOptions, Subscription};
+use crate::call::{self, Credentials, Login, SubscribeOptions, Subscription};
 use crate::plugin::state::{CallState, waited};
 
 pub type SubscribeChoices = Choices<SubscribeOptions>;
@@ -14,6 +14,9 @@ pub type SubscribeChoices = Choices<SubscribeOptions>;
 impl wit::Host for CallState {}
 
 impl wit::HostSubscribeOptions for CallState {
+    timeout_and_header!(SubscribeChoices);
+    login_and_trunk!(SubscribeChoices);
+
     async fn new(&mut self) -> wasmtime::Result<Resource<SubscribeChoices>> {
         self.new_choices().await
     }
@@ -23,40 +26,6 @@ impl wit::HostSubscribeOptions for CallState {
     async fn refresh(&mut self, this: Resource<SubscribeChoices>, seconds: u32) -> wasmtime::Result<()> {
         self.choose(&this, 0, |options| options.refresh = Some(seconds))
             .await
-    }
-    async fn timeout(&mut self, this: Resource<SubscribeChoices>, value: u32) -> wasmtime::Result<()> {
-        self.choose(&this, 0, |options| options.timeout = duration(value))
-            .await
-    }
-    async fn credentials(
-        &mut self,
-        this: Resource<SubscribeChoices>,
-        username: String,
-        password: String,
-        realm: Option<String>,
-    ) -> wasmtime::Result<()> {
-        let bytes = username.len() + password.len() + realm.as_ref().map_or(0, String::len);
-        let login = Login {
-            username,
-            password,
-            realm,
-        };
-        self.choose(&this, bytes, |options| {
-            options.credentials = Some(login);
-            options.credential_name = None;
-        })
-        .await
-    }
-    async fn credential_name(
-        &mut self,
-        this: Resource<SubscribeChoices>,
-        name: String,
-    ) -> wasmtime::Result<()> {
-        self.choose(&this, name.len(), |options| {
-            options.credential_name = Some(name);
-            options.credentials = None;
-        })
-        .await
     }
     async fn accept(
         &mut self,
@@ -75,14 +44,6 @@ impl wit::HostSubscribeOptions for CallState {
             |options, body| options.body = Some(body),
         )
         .await
-    }
-    async fn header(&mut self, this: Resource<SubscribeChoices>, value: Header) -> wasmtime::Result<()> {
-        self.add_header(&this, value, |options| &mut options.headers)
-            .await
-    }
-    async fn trunk(&mut self, this: Resource<SubscribeChoices>, name: String) -> wasmtime::Result<()> {
-        self.choose(&this, name.len(), |options| options.trunk = Some(name))
-            .await
     }
     async fn drop(&mut self, this: Resource<SubscribeChoices>) -> wasmtime::Result<()> {
         self.forget(this)
