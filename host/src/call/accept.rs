@@ -10,7 +10,7 @@ use super::command::{Command, Scheduled};
 use super::error::CallError;
 use super::facts::{self, Facts};
 use super::leg::{Direction, Leg, LegInner, LegShared, Phase};
-use super::service::{Service, ServiceCall};
+use super::service::{Address, Service, ServiceCall};
 use super::text;
 
 /// The longest name of a service: the length of a name in the configuration.
@@ -47,9 +47,8 @@ impl Leg {
         let wanted = if is_uri(service) {
             let registration = session.registration_of(service)?.ok_or_else(unknown)?;
             let identity = &registration.identity;
-            let wanted = Service::registered(&identity.user, &identity.host);
-            registration.list(room, &wanted);
-            wanted
+            let address = Address::new(&identity.user, &identity.host);
+            registration.list(room, address).ok_or_else(unknown)?
         } else {
             if service.is_empty() || service.len() > NAME_MAX {
                 return Err(CallError::invalid(format!(

@@ -18,7 +18,7 @@ use super::events::EventKind;
 use super::facts;
 use super::options::{Credentials, Login};
 use super::policy::DialRequest;
-use super::service::{Listing, Service, WaitingRoom};
+use super::service::{Address, Listing, Service, WaitingRoom};
 use super::session::{Session, SessionShared};
 use super::target::DialTarget;
 use super::text::{self, Header};
@@ -102,6 +102,8 @@ struct Inner {
     end: bool,
     scheduled: bool,
     sip: Option<RegistrationId>,
+    /// The `line` of our contact, once the endpoint has made it.
+    line: Option<Box<str>>,
     standing: Standing,
     bindings: Vec<Binding>,
     /// Calls to it are accepted.
@@ -234,6 +236,7 @@ impl RegistrationShared {
                 end: false,
                 scheduled: false,
                 sip: None,
+                line: None,
                 standing: Standing::Starting,
                 bindings: Vec::new(),
                 listing: None,
@@ -251,12 +254,20 @@ impl RegistrationShared {
         matches!(self.lock().standing, Standing::Ending | Standing::Over)
     }
 
-    /// Lets calls for it wait while no session accepts, for as long as it stands.
-    pub(super) fn list(&self, room: &Arc<WaitingRoom>, service: &Service) {
+    /// Lets calls for it wait while no session accepts, for as long as it stands; the service that they wait for. None
+    /// when it does not stand.
+    pub(super) fn list(&self, room: &Arc<WaitingRoom>, address: Address) -> Option<Service> {
         let mut inner = self.lock();
-        if !matches!(inner.standing, Standing::Ending | Standing::Over) && inner.listing.is_none() {
-            inner.listing = Some(room.list(service.clone()));
+        if matches!(inner.standing, Standing::Ending | Standing::Over) {
+            return None;
         }
+        let service = Service::Registered {
+            line: inner.line.clone()?,
+        };
+        if inner.listing.is_none() {
+            inner.listing = Some(room.list(address, service.clone()));
+        }
+        Some(service)
     }
 
     fn schedule(self: &Arc<Self>) {
@@ -297,6 +308,7 @@ impl RegistrationShared {
             match endpoint.register(now, *request) {
                 Ok(id) => {
                     inner.sip = Some(id);
+                    inner.line = endpoint.contact_line(id).map(Into::into);
                     new = Some(id);
                 }
                 Err(error) => self.refused(&mut inner, &error),

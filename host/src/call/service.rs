@@ -27,13 +27,20 @@ pub use room::WaitingRoom;
 pub(super) enum Service {
     /// A name that the operator gave to calls of one tenant.
     Named { tenant: Arc<str>, name: Box<str> },
-    /// An address of record: the user part as it is written, the host in lower case without port.
-    Registered { user: Box<str>, host: Box<str> },
+    /// A registration, by the `line` of its contact.
+    Registered { line: Box<str> },
 }
 
-impl Service {
-    pub(super) fn registered(user: &str, host: &str) -> Self {
-        Self::Registered {
+/// An address of record as a call may name it: the user part as it is written, the host in lower case without port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Address {
+    user: Box<str>,
+    host: Box<str>,
+}
+
+impl Address {
+    pub(super) fn new(user: &str, host: &str) -> Self {
+        Self {
             user: user.into(),
             host: bare_host(host).into(),
         }

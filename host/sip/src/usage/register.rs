@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::Token;
 use super::login::Login;
 use super::outgoing::{check_uri, check_uri_text};
 use crate::dialog::LocalSequence;
@@ -48,6 +49,8 @@ pub(crate) struct Registration {
     registrar: Box<[u8]>,
     /// From, To and Call-ID lines.
     head: Box<[u8]>,
+    /// The `line` parameter of our own contact.
+    line: Token,
     /// The URIs that we bind, our own first.
     pub(super) contacts: Vec<Box<[u8]>>,
     pub(super) expires: u32,
@@ -148,6 +151,7 @@ impl Endpoint {
         let registration = Registration {
             registrar: request.registrar.into_bytes().into(),
             head,
+            line,
             contacts: std::iter::once(own).chain(more).collect(),
             expires: request.expires,
             headers: request.headers,
@@ -168,6 +172,14 @@ impl Endpoint {
         self.set_registration_timer(now, id, RegistrationTimer::Deadline, request.timeout);
         self.send_register(now, id);
         Ok(id)
+    }
+
+    /// What tells our own contact from every other of this host: its `line` parameter, which a request that the registrar
+    /// sends there has in its Request-URI (RFC 3261 §16.5).
+    #[must_use]
+    pub fn contact_line(&self, id: RegistrationId) -> Option<&str> {
+        let registration = self.registrations.get(&id)?;
+        std::str::from_utf8(&registration.line).ok()
     }
 
     /// Removes our own binding, and no other. [`RegistrationEvent::Unregistered`] follows, within 64·T1 (twice that when a

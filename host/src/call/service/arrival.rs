@@ -4,31 +4,33 @@ use std::sync::Arc;
 
 use callbox_sip::message::Uri;
 
+use super::super::facts::lossy;
 use super::super::incoming::{IncomingCall, Opened, Refusal};
-use super::{Service, ServiceCall, WaitingRoom};
+use super::{Address, Service, ServiceCall, WaitingRoom};
 
 impl IncomingCall {
-    /// Gives the call to a session that waits, this moment, for calls of the registration that it was sent to.
-    ///
-    /// A call is for a registration when the user part of its Request-URI is that of the address of record, which is also
-    /// that of our Contact, and the host of the address of record is the host of To, or the address that the request came
-    /// from. Ports are not compared. To alone would let a caller choose whose call it is; the Request-URI alone would
-    /// mix up registrations of equal names with different registrars.
+    /// Gives the call to a session that waits, this moment, for calls of the registration that it was sent to: the one
+    /// whose contact, with its `line`, is the Request-URI.
     pub fn give_to_registration(&mut self, room: &Arc<WaitingRoom>) -> bool {
-        self.registrations(room).into_iter().any(|service| {
-            let call = self.for_service(service, room);
-            let given = room.give(&call);
-            if given {
-                self.opened = Opened::Service(call);
-            }
-            given
-        })
+        let Some(service) = self.registration_called(room) else {
+            return false;
+        };
+        let call = self.for_service(service, room);
+        let given = room.give(&call);
+        if given {
+            self.opened = Opened::Service(call);
+        }
+        given
     }
 
-    /// Lets the call wait until a session accepts for the registration that it was sent to; none when there is no such
-    /// registration.
+    /// Lets the call wait until a session accepts for the registration that it is for; none when there is no such
+    /// registration. To be asked after the routes: a call without a `line` is for the registration that it names, and
+    /// what a caller names must not take a call away from the one whom the operator gave it to.
     pub fn wait_for_registration(&mut self, room: &Arc<WaitingRoom>) -> Option<Result<(), Refusal>> {
-        let service = self.registrations(room).into_iter().next()?;
+        let called = self
+            .registration_called(room)
+            .filter(|service| room.is_listed(service));
+        let service = called.or_else(|| self.registration_named(room))?;
         Some(self.wait(service, room))
     }
 
@@ -66,11 +68,26 @@ impl IncomingCall {
         )
     }
 
-    /// The registrations that the call may be for.
-    fn registrations(&self, room: &WaitingRoom) -> Vec<Service> {
+    /// The registration whose contact the call was sent to.
+    fn registration_called(&self, room: &WaitingRoom) -> Option<Service> {
         // Most hosts have none, and every call asks.
         if !room.lists_any() {
-            return Vec::new();
+            return None;
+        }
+        match self.request.request().map(|line| Uri::parse(line.uri)) {
+            Some(Ok(Uri::Sip(uri))) => uri.params.value("line").map(|line| Service::Registered {
+                line: lossy(line).into(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The registration that the call names, where a proxy on the way has put its own words in place of the contact. The
+    /// user part of the Request-URI is that of the address of record; the host of the address of record is the host of
+    /// To, or the address that the request came from. Ports are not compared.
+    fn registration_named(&self, room: &WaitingRoom) -> Option<Service> {
+        if !room.lists_any() {
+            return None;
         }
         let user = self.user();
         let to = self.request.to().ok();
@@ -82,8 +99,6 @@ impl IncomingCall {
         [domain, source]
             .into_iter()
             .filter(|host| !host.is_empty() && !user.is_empty())
-            .map(|host| Service::registered(&user, &host))
-            .filter(|service| room.is_listed(service))
-            .collect()
+            .find_map(|host| room.listed_alone(&Address::new(&user, &host)))
     }
 }

@@ -1,6 +1,6 @@
 //! The waiting room: who accepts what, and which calls nobody has taken yet.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use super::super::error::{CallError, Denial};
 use super::super::incoming::Refusal;
 use super::super::leg::LegShared;
-use super::{Service, ServiceCall};
+use super::{Address, Service, ServiceCall};
 use crate::config::limits::CallLimits;
 
 /// What a caller hears when no session takes the call in time, or too many wait before it.
@@ -32,7 +32,9 @@ struct Inner {
     acceptors: HashMap<Service, VecDeque<Acceptor>>,
     calls: HashMap<Service, VecDeque<Arc<ServiceCall>>>,
     /// Registrations that a session has accepted calls of.
-    listed: HashMap<Service, usize>,
+    listed: HashSet<Service>,
+    /// The same by address. More than one of an address is rare.
+    addresses: HashMap<Address, Vec<Service>>,
     last_ticket: u64,
     draining: bool,
 }
@@ -54,6 +56,7 @@ pub(in crate::call) struct Visit {
 /// accept instead of being unknown.
 pub(in crate::call) struct Listing {
     room: Arc<WaitingRoom>,
+    address: Address,
     service: Service,
 }
 
@@ -104,9 +107,17 @@ impl WaitingRoom {
         self.listed.load(Ordering::Acquire) > 0
     }
 
-    /// Does a registration stand whose calls a session has accepted before?
+    /// Does this registration stand, and has a session accepted calls of it before?
     pub(super) fn is_listed(&self, service: &Service) -> bool {
-        self.lock().listed.contains_key(service)
+        self.lock().listed.contains(service)
+    }
+
+    /// The one registration listed with this address; none when there are several, for nobody could say whose the call is.
+    pub(super) fn listed_alone(&self, address: &Address) -> Option<Service> {
+        match self.lock().addresses.get(address)?.as_slice() {
+            [one] => Some(one.clone()),
+            _ => None,
+        }
     }
 
     /// Gives the call to the session that has waited longest, if one waits.
@@ -223,11 +234,16 @@ impl WaitingRoom {
         }
     }
 
-    pub(in crate::call) fn list(self: &Arc<Self>, service: Service) -> Listing {
-        *self.lock().listed.entry(service.clone()).or_default() += 1;
+    pub(in crate::call) fn list(self: &Arc<Self>, address: Address, service: Service) -> Listing {
+        let mut inner = self.lock();
+        inner.listed.insert(service.clone());
+        let of_address = inner.addresses.entry(address.clone()).or_default();
+        of_address.push(service.clone());
+        drop(inner);
         self.listed.fetch_add(1, Ordering::AcqRel);
         Listing {
             room: Arc::clone(self),
+            address,
             service,
         }
     }
@@ -292,10 +308,11 @@ impl Drop for Listing {
     fn drop(&mut self) {
         self.room.listed.fetch_sub(1, Ordering::AcqRel);
         let mut inner = self.room.lock();
-        if let Some(count) = inner.listed.get_mut(&self.service) {
-            *count -= 1;
-            if *count == 0 {
-                inner.listed.remove(&self.service);
+        inner.listed.remove(&self.service);
+        if let Some(services) = inner.addresses.get_mut(&self.address) {
+            services.retain(|service| *service != self.service);
+            if services.is_empty() {
+                inner.addresses.remove(&self.address);
             }
         }
     }

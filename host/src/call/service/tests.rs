@@ -15,6 +15,7 @@ use super::super::exchange::{Exchange, ShardQueue};
 use super::super::incoming::{IncomingCall, IncomingCalls, Refusal};
 use super::super::leg::{CallState, Direction, Leg};
 use super::super::policy::{DialGrant, DialPolicy, DialRequest};
+use super::super::registration::RegisterOptions;
 use super::super::session::{Session, SessionContext};
 use super::super::{CallError, Denial};
 use super::{Services, WaitingRoom};
@@ -23,21 +24,32 @@ use crate::wire::{ShardCore, ShardWaker};
 
 const PEER: &str = "192.0.2.7:5060";
 
-struct Nowhere;
+struct Anywhere;
 
-impl DialPolicy for Nowhere {
+impl DialPolicy for Anywhere {
     fn grant(&self, _: &DialRequest<'_>) -> Result<DialGrant, CallError> {
-        Err(CallError::Denied(Denial::Destination))
+        Ok(DialGrant {
+            from_user: "us".to_owned(),
+            from_name: None,
+            next_hop: None,
+        })
     }
 }
 
-/// Every call is for the service that its user part names.
+/// A call is for the registration that it is sent to, or for the service that its user part names.
 struct ByName(Arc<WaitingRoom>);
 
 impl IncomingCalls for ByName {
     fn incoming(&self, call: &mut IncomingCall) -> Result<(), Refusal> {
-        let name = call.user();
-        call.wait_for_service(&self.0, &"acme".into(), &name)
+        if call.give_to_registration(&self.0) {
+            return Ok(());
+        }
+        match call.user().as_str() {
+            "alice" => call
+                .wait_for_registration(&self.0)
+                .unwrap_or(Err(Refusal::new(404))),
+            name => call.wait_for_service(&self.0, &"acme".into(), name),
+        }
     }
 }
 
@@ -72,8 +84,8 @@ impl Shard {
         loop {
             match self.endpoint.poll_output() {
                 Output::Transmit(transmit) => {
-                    let text = String::from_utf8(transmit.payload.to_vec()).unwrap();
-                    self.sent.push(text.lines().next().unwrap().to_owned());
+                    self.sent
+                        .push(String::from_utf8(transmit.payload.to_vec()).unwrap());
                 }
                 Output::Event(event) => events.push_back(event),
                 Output::Timeout(_) => match events.pop_front() {
@@ -85,22 +97,47 @@ impl Shard {
     }
 
     fn receive(&mut self, method: &str, id: &str, service: &str) {
+        self.receive_at(method, id, &format!("sip:{service}@192.0.2.1"), service);
+    }
+
+    fn receive_at(&mut self, method: &str, id: &str, uri: &str, to: &str) {
         let peer: SocketAddr = PEER.parse().unwrap();
         let text = format!(
-            "{method} sip:{service}@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP {peer};branch=z9hG4bK{id}\r\n\
-             From: <sip:caller-{id}@192.0.2.7>;tag={id}\r\nTo: <sip:{service}@192.0.2.1>\r\nCall-ID: {id}\r\n\
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {peer};branch=z9hG4bK{id}\r\n\
+             From: <sip:caller-{id}@192.0.2.7>;tag={id}\r\nTo: <sip:{to}@192.0.2.1>\r\nCall-ID: {id}\r\n\
              CSeq: 1 {method}\r\nMax-Forwards: 70\r\nContact: <sip:caller@{peer}>\r\nContent-Length: 0\r\n\r\n"
         );
+        self.receive_text(text);
+    }
+
+    fn receive_text(&mut self, text: String) {
         let path = Path {
             protocol: Protocol::Udp,
             listener: ListenerId(0),
             local: "192.0.2.1:5060".parse().unwrap(),
-            remote: peer,
+            remote: PEER.parse().unwrap(),
             connection: None,
         };
         self.endpoint
             .handle_message(Instant::now(), &path, text.into(), Framing::Datagram);
         self.settle();
+    }
+
+    /// Grants the newest REGISTER; the contact that it binds.
+    fn register(&mut self) -> String {
+        self.turn();
+        let request = self.sent.last().unwrap();
+        assert!(request.starts_with("REGISTER "), "{request}");
+        let field = |name: &str| request.lines().find(|line| line.starts_with(name)).unwrap();
+        let (via, from, to) = (field("Via"), field("From"), field("To"));
+        let (id, cseq, contact) = (field("Call-ID"), field("CSeq"), field("Contact"));
+        let reply = format!(
+            "SIP/2.0 200 OK\r\n{via}\r\n{from}\r\n{to};tag=r\r\n{id}\r\n{cseq}\r\n{contact};expires=300\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+        let uri = contact.split(['<', '>']).nth(1).unwrap().to_owned();
+        self.receive_text(reply);
+        uri
     }
 
     /// The shard's turn: what flows have left for it.
@@ -111,7 +148,8 @@ impl Shard {
 
     fn sent(&mut self, status: &str) -> usize {
         self.turn();
-        self.sent.iter().filter(|line| line.contains(status)).count()
+        let line = |text: &&String| text.lines().next().is_some_and(|line| line.contains(status));
+        self.sent.iter().filter(line).count()
     }
 }
 
@@ -141,7 +179,7 @@ impl House {
             version: "1".into(),
             config: Arc::new(BTreeMap::new()),
             auto_ring: false,
-            policy: Arc::new(Nowhere),
+            policy: Arc::new(Anywhere),
             services: Services::new(Arc::clone(&self.room), names.collect::<BTreeSet<_>>()),
             limits: Arc::new(CallLimits::default()),
         };
@@ -337,4 +375,57 @@ async fn a_host_that_drains_lets_nobody_wait() {
     house.shards[1].receive("INVITE", "b", "desk");
     assert_eq!((house.shards[0].sent("503"), house.shards[1].sent("503")), (1, 1));
     assert_eq!(house.room.counts(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_call_goes_to_the_registration_whose_contact_it_was_sent_to() {
+    let mut house = House::new();
+    let (acme, other) = (house.session("acme"), house.session("other"));
+    let mut registrations = Vec::new();
+    let mut contacts = Vec::new();
+    for session in [&acme, &other] {
+        let options = RegisterOptions::default();
+        let mut registering = Box::pin(session.register("sip:alice@192.0.2.7", &options));
+        begins(registering.as_mut()).await;
+        contacts.push(house.shards[0].register());
+        registrations.push(registering.await.unwrap());
+    }
+    assert_ne!(contacts[0], contacts[1]);
+    let accepts = |session: &Session| {
+        let leg = session.new_leg().unwrap();
+        async move {
+            let accepted = leg.accept("sip:alice@192.0.2.7", Duration::ZERO).await;
+            accepted.map(|()| leg.sip_call_id())
+        }
+    };
+
+    // Nobody has accepted yet: the registrations are not known here.
+    house.shards[1].receive_at("INVITE", "a", &contacts[0], "alice");
+    assert_eq!(house.shards[1].sent("404"), 1);
+    assert_eq!(accepts(&acme).await, Err(CallError::Timeout));
+    // Only acme's stands here, so a call that lost its line can be for no other.
+    house.shards[1].receive_at("INVITE", "b", "sip:alice@192.0.2.1", "alice");
+    assert_eq!(accepts(&other).await, Err(CallError::Timeout));
+    assert_eq!(accepts(&acme).await, Ok("b".to_owned()));
+
+    // Both accept calls of one address: the contact tells whose a call is, and the address alone nothing.
+    house.shards[1].receive_at("INVITE", "c", &contacts[1], "alice");
+    house.shards[1].receive_at("INVITE", "d", &contacts[0], "alice");
+    house.shards[1].receive_at("INVITE", "e", "sip:alice@192.0.2.1", "alice");
+    assert_eq!(house.shards[1].sent("404"), 2);
+    assert_eq!(accepts(&acme).await, Ok("d".to_owned()));
+    assert_eq!(accepts(&other).await, Ok("c".to_owned()));
+
+    // A registration that is given up takes no calls, whatever its contact was.
+    drop(registrations.remove(0));
+    house.shards[1].receive_at("INVITE", "f", &contacts[0], "bob");
+    assert_eq!(
+        house.room.counts().0,
+        1,
+        "it waits for a service of its user's name"
+    );
+    assert!(matches!(
+        accepts(&acme).await,
+        Err(CallError::UnknownDestination(_))
+    ));
 }
