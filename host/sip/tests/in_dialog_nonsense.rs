@@ -75,7 +75,17 @@ impl World {
         let event = ["Event: refer", "Event: refer;id=2", "Event: dialog"][self.dice.below(3) as usize];
         let state = ["Subscription-State: active", "Subscription-State: terminated"];
         let state = state[self.dice.below(2) as usize];
-        let lines = [cseq.as_str(), &to(&self.tag), "Refer-To: <sip:c@h>", event, state];
+        let expires = ["Session-Expires: 90", "Session-Expires: 9", "X-None: 1"];
+        let expires = expires[self.dice.below(3) as usize];
+        let lines = [
+            cseq.as_str(),
+            &to(&self.tag),
+            "Refer-To: <sip:c@h>",
+            event,
+            state,
+            expires,
+            "Supported: timer",
+        ];
         let mut lines = lines.to_vec();
         let via = self.invite.0.clone();
         if method == "CANCEL" {
@@ -103,12 +113,14 @@ impl World {
             "202 Accepted",
             "302 Moved",
             "401 Who",
+            "422 Small",
             "481 Gone",
             "487 Ended",
             "488 No",
             "491 Pending",
             "491 Pending",
             "500 Oops",
+            "501 What",
             "603 No",
         ];
         let status = statuses[self.dice.below(statuses.len() as u64) as usize];
@@ -121,7 +133,14 @@ impl World {
             &request,
             status,
             "",
-            &["Contact: <sip:alice@192.0.2.1:5060>"],
+            &[
+                "Contact: <sip:alice@192.0.2.1:5060>",
+                [
+                    "X-None: 1",
+                    "Session-Expires: 90;refresher=uac",
+                    "Session-Expires: 90;refresher=uas",
+                ][self.dice.below(3) as usize],
+            ],
             body,
         );
         self.note(sent);
@@ -197,10 +216,13 @@ fn run(seed: u64) {
     };
     let mut dice = Dice(seed);
     let mut peer = Peer::new();
+    let refresher = ["uac", "uas"][dice.below(2) as usize];
+    let expires = format!("Session-Expires: 90;refresher={refresher}");
+    let timer = [expires.as_str(), "Supported: timer"];
     let (leg, tag) = if dice.chance(50) {
         peer.talking()
     } else {
-        peer.send("INVITE", &[], SDP);
+        peer.send("INVITE", &timer, SDP);
         let leg = peer.incoming();
         let (_, sent) = peer.act(|endpoint, now| endpoint.answer(now, leg, &[], sdp()).unwrap());
         (leg, sent[0].to_tag())

@@ -50,6 +50,7 @@ fn endpoint_limits(sip: &SipLimits, host: &HostLimits) -> EndpointLimits {
         auth_tries_max: sip.auth_tries_max,
         reinvite_decision_max: Duration::from_millis(sip.offer_decision_ms),
         update_decision_max: Duration::from_millis(sip.request_decision_ms),
+        session_expires_s: sip.session_expires_s,
         timers_per_wake_max: sip.timers_per_wake,
         retry_after_s: host.retry_after_s,
         message: MessageLimits {

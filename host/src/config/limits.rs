@@ -194,6 +194,9 @@ limits! {
         request_decision_ms: u64 = 10_000, 1_000..=25_000, "milliseconds",
             "The same for an UPDATE or a REFER, which must be answered well before 64 T1 (RFC 3261 section 17.1.2.2).",
             "the peer gets 504 to an UPDATE (RFC 3311 section 5.2), 603 to a REFER.";
+        session_expires_s: u32 = 1_800, 0..=86_400, "seconds",
+            "RFC 4028: the interval that we ask for on calls in which the peer has no wish; half an hour is what operators use. Below 90 counts as 90, 0 is not to ask.",
+            "a call whose peer shows no sign of life for so long is ended with BYE, the leg with 408 by host.";
         timers_per_wake: usize = 1_024, 16..=65_536, "timers",
             "Handled in one turn of a SIP thread before its sockets get theirs.",
             "the rest is handled in the next turn.";

@@ -22,13 +22,13 @@ impl Refusal {
 }
 
 /// Extensions that we support.
-const SUPPORTED: [&str; 3] = ["100rel", "replaces", "norefersub"];
+const SUPPORTED: [&str; 4] = ["100rel", "replaces", "norefersub", "timer"];
 
 /// The same as a line.
-pub(crate) const SUPPORTED_LINE: &[u8] = b"Supported: 100rel, replaces, norefersub\r\n";
+pub(crate) const SUPPORTED_LINE: &[u8] = b"Supported: 100rel, replaces, norefersub, timer\r\n";
 
 /// The same where a reliable provisional response must not come.
-pub(crate) const SUPPORTED_BUT_PRACK_LINE: &[u8] = b"Supported: replaces, norefersub\r\n";
+pub(crate) const SUPPORTED_BUT_PRACK_LINE: &[u8] = b"Supported: replaces, norefersub, timer\r\n";
 
 /// Whether we can be called by a Request-URI of this scheme (§8.2.2.1).
 pub(crate) fn scheme_is_known(uri: &[u8]) -> bool {

@@ -39,6 +39,8 @@ pub(crate) enum ClientUser {
     Notify(LegId, PeerRequestId),
     /// Our re-INVITE or UPDATE on a leg.
     Reoffer(LegId, RequestId),
+    /// Our refresh of the session of a leg.
+    Refresh(LegId),
     /// A registration.
     Register(RegistrationId),
     /// A subscription.
@@ -168,6 +170,7 @@ impl Endpoint {
                     ClientUser::Reoffer(leg, id) => {
                         self.reoffer_response(now, slot, (leg, id), &sent, response);
                     }
+                    ClientUser::Refresh(leg) => self.refresh_response(now, slot, leg, &sent, response),
                     _ => self.orphaned_invite_response(now, slot, &response),
                 }
             }
@@ -182,6 +185,7 @@ impl Endpoint {
             ClientUser::Bye(leg) => self.bye_response(now, leg, &sent, &response),
             ClientUser::Request(leg, request) => self.request_response(now, leg, request, &sent, response),
             ClientUser::Reoffer(leg, id) => self.reoffer_response(now, slot, (leg, id), &sent, response),
+            ClientUser::Refresh(leg) => self.refresh_response(now, slot, leg, &sent, response),
             ClientUser::Register(id) => self.register_response(now, id, &sent, response),
             ClientUser::Subscribe(id) => self.subscribe_response(now, id, &sent, response),
             ClientUser::Notify(leg, refer) => self.notify_response(leg, refer, response.code()),
@@ -254,6 +258,7 @@ impl Endpoint {
             ClientUser::Request(leg, request) => self.request_failed(now, leg, request, why),
             ClientUser::Notify(leg, refer) => self.notify_response(leg, refer, None),
             ClientUser::Reoffer(leg, id) => self.reoffer_failed(now, (leg, id), why),
+            ClientUser::Refresh(leg) => self.refresh_failed(now, leg, why),
             ClientUser::Register(id) => self.register_unanswered(now, id, why),
             ClientUser::Subscribe(id) => self.subscribe_unanswered(now, id, why),
         }

@@ -51,6 +51,9 @@ pub struct EndpointLimits {
     pub reinvite_decision_max: Duration,
     /// The same for an UPDATE or a REFER, which must be answered well before 64·T1; then 504 (RFC 3311 §5.2) or 603.
     pub update_decision_max: Duration,
+    /// The session interval that we ask for on calls (RFC 4028), s; below 90 means 90, and 0 not to ask. A peer's own wish
+    /// goes before it.
+    pub session_expires_s: u32,
     /// The largest body the host may send, in octets.
     pub body_max: usize,
     /// Timers handled by one `handle_timeout`; more wait for the next one, which is due at once.
@@ -78,6 +81,7 @@ impl Default for EndpointLimits {
             auth_tries_max: 2,
             reinvite_decision_max: Duration::from_secs(30),
             update_decision_max: Duration::from_secs(10),
+            session_expires_s: 1_800,
             body_max: 60_000,
             timers_per_wake_max: 1_024,
             retry_after_s: 5,

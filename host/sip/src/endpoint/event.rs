@@ -252,6 +252,8 @@ pub enum EndKind {
     AckMissing,
     /// The 2xx held an offer that the host did not answer in time; ACK and BYE were sent.
     AnswerMissing,
+    /// The session timer ran out without a refresh (RFC 4028); BYE was sent.
+    SessionExpired,
     /// The INVITE could not be sent.
     Transport(TransportFailure),
     /// The peer no longer knows the dialog (481 or 408 to a request in it).

@@ -16,6 +16,7 @@ use super::servers::{NewServer, Taken};
 use super::{Endpoint, LegId, Transmit, reply};
 use crate::message::{HeaderName, Malformed, Message, Method, Reject, validate};
 use crate::rng::{Token, encode};
+use crate::usage::session_timer::{LEAST_LINE, is_too_brief};
 
 /// What we understand outside a dialog, and what belongs to the dialogs that an INVITE makes.
 const ALLOW_OUTSIDE: &[u8] = b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK\r\n";
@@ -199,6 +200,9 @@ impl Endpoint {
         }
         if let Some(Refusal { code, lines }) = checks::body_refusal(&request) {
             return self.refuse(path, &request, code, None, &lines);
+        }
+        if is_too_brief(&request) {
+            return self.refuse(path, &request, 422, None, LEAST_LINE);
         }
         let routes = request.values(HeaderName::RecordRoute).count();
         if routes > limits.routes_max {

@@ -72,6 +72,9 @@ impl Endpoint {
             self.dialog_index.remove(&early.key);
         }
         self.dialog_index.insert(key, id);
+        if !given_up {
+            self.session_granted(now, id, &response);
+        }
         if given_up {
             self.send_ack(id, ack, &[], None);
             let status = response.code().map(|code| (code, reason_phrase(code).to_owned()));

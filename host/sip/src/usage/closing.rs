@@ -101,7 +101,9 @@ impl Endpoint {
         if let Some(leg) = self.leg_mut(id) {
             leg.ended = true;
             leg.local_sdp = None;
+            leg.session_timer = None;
         }
+        self.stop_leg_timer(id, LegTimer::Session);
         self.live_legs = self.live_legs.saturating_sub(1);
     }
 

@@ -74,6 +74,7 @@ impl Endpoint {
             alternate,
         };
         let merged = self.keys.merged(&request, "INVITE");
+        let session_timer = self.session_asked(&request);
         let id = self.open_leg(LegState::Incoming, tag);
         let server = self.open_server(
             now,
@@ -93,6 +94,7 @@ impl Endpoint {
             leg.record_route = Bytes::from(lines);
             leg.path = Some(*path);
             leg.reliable = Reliable::asked(&request);
+            leg.session_timer = session_timer;
         }
         self.dialog_index.insert(dialog_key, id);
         self.emit(Event::Incoming {
@@ -195,7 +197,8 @@ impl Endpoint {
             return;
         };
         let body = self.body_of_answer(leg, body);
-        let lines = self.dialog_lines(leg, true);
+        let mut lines = self.dialog_lines(leg, true);
+        self.begin_session_of_call(now, leg, &mut lines);
         let parts = ResponseParts {
             code: 200,
             reason: None,

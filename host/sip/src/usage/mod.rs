@@ -4,6 +4,7 @@
 //! - [`outgoing`]: the INVITE that we send, to its final response; [`forks`]: its dialogs; [`answered`]: its 2xx and the
 //!   ACK; [`giving_up`]: its time-out and CANCEL.
 //! - [`reliable`] and [`acknowledging`]: provisional responses with PRACK, ours and the peer's.
+//! - [`session_timer`] and [`refreshing`]: whether the peer is still there.
 //! - [`session`]: the session description that we sent last.
 //! - [`in_dialog`]: requests within a dialog, both ways (INFO, MESSAGE, OPTIONS).
 //! - [`reoffer`]: our re-INVITE and UPDATE.
@@ -33,6 +34,7 @@ pub(crate) mod offered;
 pub(crate) mod outgoing;
 pub(crate) mod refer;
 pub(crate) mod referred;
+mod refreshing;
 pub(crate) mod register;
 pub(crate) mod registered;
 pub(crate) mod reliable;
@@ -40,6 +42,7 @@ mod renewal;
 pub(crate) mod reoffer;
 mod replaces;
 pub(crate) mod session;
+pub(crate) mod session_timer;
 pub(crate) mod subscribe;
 pub(crate) mod subscribed;
 
@@ -59,6 +62,7 @@ use refer::SentRefer;
 use referred::Referred;
 use reliable::Reliable;
 use reoffer::Reoffer;
+use session_timer::SessionTimer;
 
 /// The timers of a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +87,8 @@ pub(crate) enum LegTimer {
     OfferDeadline,
     /// The same about the peer's REFER.
     ReferDeadline,
+    /// Time for our refresh of the session, or for the BYE when there was none.
+    Session,
 }
 
 /// Where a leg is.
@@ -164,6 +170,8 @@ pub(crate) struct Leg {
     pub(crate) sent_refers: Vec<SentRefer>,
     /// The peer's REFERs.
     pub(crate) referred: Option<Box<Referred>>,
+    /// The session timer that was agreed on, or will be with the 2xx.
+    pub(crate) session_timer: Option<Box<SessionTimer>>,
     /// Answers to requests for credentials; kept for requests in the dialog.
     pub(crate) credentials: Option<Box<Login>>,
     /// A 2xx of ours without ACK.
@@ -183,8 +191,9 @@ pub(crate) struct Leg {
     pub(crate) timers: Running<LegTimer, TIMERS_MAX>,
 }
 
-/// Timers of one leg that may run at once: two for a 2xx without ACK, two for our reoffer, two for decisions.
-const TIMERS_MAX: usize = 6;
+/// Timers of one leg that may run at once: two for a 2xx without ACK, two for our reoffer, two for decisions, one for the
+/// session.
+const TIMERS_MAX: usize = 7;
 
 impl Leg {
     fn new(id: LegId, state: LegState, local_tag: Token) -> Self {
@@ -207,6 +216,7 @@ impl Leg {
             peer_offer: None,
             sent_refers: Vec::new(),
             referred: None,
+            session_timer: None,
             credentials: None,
             bye_tries: 0,
             accepted: None,
@@ -217,6 +227,12 @@ impl Leg {
             contact_user: None,
             timers: Running::new(),
         }
+    }
+
+    /// A re-INVITE of ours that refreshes the session is under way.
+    fn refreshes_by_invite(&self) -> bool {
+        let refresh = self.session_timer.as_ref().and_then(|timer| timer.refresh);
+        refresh.is_some_and(|refresh| refresh.invite)
     }
 
     /// The host is in the call, or has done its part for it: its 2xx waits for a PRACK or for the ACK.
@@ -321,6 +337,7 @@ impl Endpoint {
             LegTimer::ReofferRetry => self.reoffer_due(now, id),
             LegTimer::OfferDeadline => self.offer_undecided(now, id),
             LegTimer::ReferDeadline => self.refer_undecided(now, id),
+            LegTimer::Session => self.session_due(now, id),
         }
     }
 

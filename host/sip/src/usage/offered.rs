@@ -8,6 +8,7 @@
 use std::time::Instant;
 
 use super::in_dialog::allow_line;
+use super::session_timer::{LEAST_LINE, is_too_brief};
 use super::{LegState, LegTimer};
 use crate::endpoint::compose::{ResponseParts, check_body, check_headers, check_phrase};
 use crate::endpoint::{
@@ -142,7 +143,9 @@ impl Endpoint {
             // Ours is not over: glare.
             LegState::AwaitingAnswer | LegState::Calling | LegState::Cancelling => Some((491, Vec::new())),
             LegState::Confirmed if busy => Some((500, retry.into_bytes())),
-            LegState::Confirmed if leg.reoffer.as_ref().is_some_and(|ours| ours.is_out()) => {
+            LegState::Confirmed
+                if leg.refreshes_by_invite() || leg.reoffer.as_ref().is_some_and(|ours| ours.is_out()) =>
+            {
                 Some((491, Vec::new()))
             }
             LegState::Confirmed => None,
@@ -151,6 +154,7 @@ impl Endpoint {
         };
         let refusal = refusal
             .or_else(|| checks::body_refusal(&offer.request).map(|refusal| (refusal.code, refusal.lines)));
+        let refusal = refusal.or_else(|| is_too_brief(&offer.request).then(|| (422, LEAST_LINE.to_vec())));
         if let Some((code, lines)) = refusal {
             return self.respond_plain(now, offer.server, code, &lines);
         }
@@ -208,6 +212,7 @@ impl Endpoint {
             self.write_contact_line(leg, &mut lines);
         }
         lines.extend_from_slice(&allow_line());
+        self.session_renewed(now, id, &offer.request, &mut lines);
         let Some(to) = self.servers.get(offer.server as usize).map(|t| *t.path()) else {
             return;
         };

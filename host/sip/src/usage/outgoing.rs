@@ -100,10 +100,12 @@ impl Endpoint {
             prack_tries: 0,
         };
         let login = Login::new(request.credentials);
+        let session_timer = self.session_proposed();
         if let Some(leg) = self.leg_mut(id) {
             leg.outgoing = Some(Box::new(outgoing));
             leg.contact_user = request.contact_user;
             leg.credentials = login.map(Box::new);
+            leg.session_timer = session_timer;
         }
         self.set_leg_timer(now, id, LegTimer::InviteDeadline, request.timeout);
         self.send_invite(now, id);
@@ -187,6 +189,7 @@ impl Endpoint {
         } else {
             SUPPORTED_BUT_PRACK_LINE
         });
+        Self::write_session_proposal(leg.session_timer.as_deref(), &mut lines);
         lines.extend_from_slice(&self.agent_line);
         let Some(leg) = self.leg_mut(id) else { return };
         let (Some(outgoing), login) = (leg.outgoing.as_mut(), leg.credentials.as_mut()) else {
@@ -230,6 +233,16 @@ impl Endpoint {
             outgoing.client = client;
             outgoing.headers = headers;
         }
+    }
+
+    fn send_invite_again(&mut self, now: Instant, id: LegId) {
+        if let Some(outgoing) = self.leg_mut(id).and_then(|leg| leg.outgoing.as_mut()) {
+            outgoing.acknowledged.clear();
+            for early in std::mem::take(&mut outgoing.early) {
+                self.dialog_index.remove(&early.key);
+            }
+        }
+        self.send_invite(now, id);
     }
 
     /// A response to an INVITE of ours whose leg is still there.
@@ -281,20 +294,19 @@ impl Endpoint {
             return;
         };
         let given_up = leg.state == LegState::Cancelling;
-        if matches!(code, 401 | 407)
-            && !given_up
-            && outgoing.tries < tries_max
-            && leg
-                .credentials
-                .as_mut()
-                .is_some_and(|login| login.challenged(sent, &response))
-        {
-            outgoing.tries += 1;
-            outgoing.acknowledged.clear();
-            for early in std::mem::take(&mut outgoing.early) {
-                self.dialog_index.remove(&early.key);
+        let again = match code {
+            _ if given_up => false,
+            401 | 407 if outgoing.tries < tries_max => {
+                outgoing.tries += 1;
+                leg.credentials
+                    .as_mut()
+                    .is_some_and(|login| login.challenged(sent, &response))
             }
-            return self.send_invite(now, id);
+            422 => self.raise_session(id, &response),
+            _ => false,
+        };
+        if again {
+            return self.send_invite_again(now, id);
         }
         let phrase = response
             .status()

@@ -156,7 +156,11 @@ impl Endpoint {
         let free = leg.state == LegState::Confirmed
             && !leg.ended
             && leg.accepted.is_none()
-            && leg.peer_offer.is_none();
+            && leg.peer_offer.is_none()
+            && leg
+                .session_timer
+                .as_ref()
+                .is_none_or(|timer| timer.refresh.is_none());
         let due = |reoffer: &Reoffer| matches!(reoffer.phase, Phase::Waiting { due: true });
         if free && leg.reoffer.as_deref().is_some_and(due) {
             self.send_reoffer(now, id);
@@ -180,7 +184,10 @@ impl Endpoint {
         let headers = std::mem::take(&mut reoffer.request.headers);
         let (body, method, request) = (reoffer.request.body.clone(), reoffer.method(), reoffer.id);
         let user = ClientUser::Reoffer(id, request);
-        let lines = allow_line();
+        let mut lines = allow_line();
+        if let Some(timer) = self.leg(id).and_then(|leg| leg.session_timer.as_ref()) {
+            timer.write_request_lines(&mut lines);
+        }
         let sent = self.send_in_dialog(now, id, &method, true, &lines, &headers, body.as_ref(), user);
         let Some(sent) = sent else {
             // The dialog's sequence numbers are used up.
@@ -247,6 +254,7 @@ impl Endpoint {
         if let Some(key) = key {
             self.refresh_target(id, key, &response, None);
         }
+        self.session_granted(now, id, &response);
         let Some(leg) = self.leg_mut(id) else { return };
         let (ended, lingering) = (leg.ended, leg.state == LegState::Lingering);
         let Some(reoffer) = leg.reoffer.as_mut() else {
@@ -306,6 +314,9 @@ impl Endpoint {
                 reoffer.phase = Phase::Waiting { due: false };
                 return self.set_random_leg_timer(now, id, LegTimer::ReofferRetry, pause);
             }
+        }
+        if wanted && code == 422 && self.raise_session(id, &response) {
+            return self.send_reoffer(now, id);
         }
         let phrase = response
             .status()
@@ -405,7 +416,7 @@ impl Endpoint {
         }
     }
 
-    fn set_random_leg_timer(&mut self, now: Instant, id: LegId, timer: LegTimer, after: Duration) {
+    pub(super) fn set_random_leg_timer(&mut self, now: Instant, id: LegId, timer: LegTimer, after: Duration) {
         let timer_id = self.timers.set_random(now, after, TimerKey::Leg(id, timer));
         match self.leg_mut(id) {
             Some(leg) => {
@@ -420,7 +431,7 @@ impl Endpoint {
 
 /// How long to wait after a 491 (RFC 3261 §14.1): 2.1 to 4 s for the owner of the Call-ID, 0 to 2 s for the other, in
 /// units of 10 ms.
-fn glare_pause(owner: bool, random: u64) -> Duration {
+pub(super) fn glare_pause(owner: bool, random: u64) -> Duration {
     let units = if owner { 210 + random % 191 } else { random % 201 };
     Duration::from_millis(units * 10)
 }
