@@ -31,6 +31,7 @@ mod redirect;
 mod referral;
 mod registration;
 mod reoffer;
+mod replacement;
 mod service;
 mod session;
 mod session_description;
@@ -58,6 +59,7 @@ pub use options::{
 pub use policy::{DialGrant, DialPolicy, DialRequest};
 pub use referral::Referral;
 pub use registration::{Binding, RegisterOptions, Registration};
+pub use replacement::Neighbours;
 pub use service::{Services, WaitingRoom};
 pub use session::{Session, SessionContext, Turns};
 pub use subscription::{Notification, SubscribeOptions, Subscription, SubscriptionState};

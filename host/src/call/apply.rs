@@ -7,7 +7,7 @@ use callbox_sip::message::Message;
 
 use super::dtmf;
 use super::ending::{failure, hangup_info};
-use super::error::{CallError, HangupInfo, Party};
+use super::error::CallError;
 use super::events::EventKind;
 use super::facts;
 use super::info::InfoRequest;
@@ -142,25 +142,9 @@ impl LegShared {
             runtime.spawn(async move {
                 tokio::time::sleep(limit).await;
                 if let Some(leg) = leg.upgrade() {
-                    leg.outlived();
+                    leg.end_by_host("maximum duration of the call");
                 }
             });
-        }
-    }
-
-    /// The call has lasted as long as its flow allowed.
-    fn outlived(self: &Arc<Self>) {
-        self.finish(480, Some(facts::reason("maximum duration of the call")));
-        let info = HangupInfo {
-            by: Party::Host,
-            status: None,
-            q850: None,
-            text: Some("maximum duration of the call".to_owned()),
-        };
-        let mut inner = self.lock();
-        if inner.hangup_ticket.is_none() && inner.phase == Phase::Terminated {
-            inner.ended = Some(info.clone());
-            inner.hangup_ticket = Some(self.session.post(self.id, EventKind::HungUp(info)));
         }
     }
 

@@ -12,6 +12,7 @@ use callbox_sip::endpoint::{
 use super::incoming::Refusal;
 use super::leg::LegShared;
 use super::registration::RegistrationShared;
+use super::replacement::Search;
 use super::subscription::SubscriptionShared;
 
 /// An object with commands for its shard, or a last word to a call that has no object.
@@ -19,6 +20,10 @@ pub(super) enum Scheduled {
     Leg(Arc<LegShared>),
     /// What the flow left undecided, and how: it comes from where nothing may be locked, so past the leg's outbox.
     Undecided(Arc<LegShared>, Command),
+    /// Another shard looks for the leg that an INVITE shall replace.
+    Search(Box<Search>),
+    /// What became of a search of this shard's, for the INVITE of this leg: the other leg, or the code of a refusal.
+    Found(LegId, Result<Arc<LegShared>, u16>),
     Registration(Arc<RegistrationShared>),
     Subscription(Arc<SubscriptionShared>),
     /// Nobody takes this call.

@@ -1,7 +1,8 @@
 //! Where legs meet the SIP endpoint: one [`Exchange`] a shard, on the shard's own thread.
 //!
 //! It turns commands of legs into calls of the endpoint and events of the endpoint into changes of legs, and decides
-//! nothing. Invariants: a leg stands in the ready list at most once, so the list is bounded by the number of legs; a
+//! nothing. Invariants: a leg stands in the ready list at most once, and once for each question of its peer's that was left
+//! undecided and each INVITE that another shard asks about, so the list is bounded by the number of legs; a
 //! leg is in the map from its INVITE until the endpoint's `Ended`. Registrations and subscriptions stand in both likewise,
 //! until their last event.
 
@@ -10,13 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use callbox_sip::endpoint::{
-    Endpoint, EndpointError, Event, LegEvent, LegId, RegistrationId, SubscriptionId,
+    Endpoint, EndpointError, Event, LegEvent, LegId, RegistrationId, Replaced, SubscriptionId,
 };
 
 use super::command::{Command, Scheduled};
 use super::incoming::{IncomingCall, IncomingCalls, Opened};
 use super::leg::LegShared;
 use super::registration::RegistrationShared;
+use super::replacement::{self, Neighbours, Search};
 use super::service::{HandedOver, ServiceCall};
 use super::subscription::SubscriptionShared;
 use crate::wire::{ShardCore, ShardWaker};
@@ -71,6 +73,9 @@ pub struct Exchange {
     services: HashMap<LegId, Arc<ServiceCall>>,
     registrations: HashMap<RegistrationId, Arc<RegistrationShared>>,
     subscriptions: HashMap<SubscriptionId, Arc<SubscriptionShared>>,
+    neighbours: Arc<Neighbours>,
+    /// Calls that shall replace one of another shard, which was asked for it.
+    replacing: HashMap<LegId, IncomingCall>,
     batch: Vec<Scheduled>,
 }
 
@@ -85,7 +90,60 @@ impl Exchange {
             services: HashMap::new(),
             registrations: HashMap::new(),
             subscriptions: HashMap::new(),
+            neighbours: Arc::default(),
+            replacing: HashMap::new(),
             batch: Vec::new(),
+        }
+    }
+
+    /// Lets this shard ask the others of its host. Without it a call cannot replace one of another shard.
+    #[must_use]
+    pub fn among(mut self, neighbours: &Arc<Neighbours>) -> Self {
+        self.neighbours = Arc::clone(neighbours);
+        self
+    }
+
+    /// A leg that a session holds in the endpoint's leg of this name.
+    fn leg_of(&self, id: LegId) -> Result<Arc<LegShared>, u16> {
+        let leg = self.legs.get(&id).map(|entry| Arc::clone(&entry.leg));
+        // Without a session it rings, or its attempt was given up: nothing that could be replaced.
+        leg.filter(|leg| leg.lock().sip == Some(id))
+            .ok_or(replacement::NO_SUCH_CALL)
+    }
+
+    /// An INVITE that shall take the place of another call.
+    fn replaces(&mut self, now: Instant, endpoint: &mut Endpoint, call: IncomingCall, replaced: Replaced) {
+        match replaced {
+            Replaced::Leg(id) => {
+                let found = self.leg_of(id);
+                self.replace(now, endpoint, call, found);
+            }
+            Replaced::Elsewhere { shard } => match self.neighbours.get(shard) {
+                Some(neighbour) => {
+                    let search = Search {
+                        sip: call.sip,
+                        invite: call.request.clone(),
+                        asker: Arc::clone(&self.queue),
+                    };
+                    self.replacing.insert(call.sip, call);
+                    neighbour.schedule(Scheduled::Search(Box::new(search)));
+                }
+                None => self.replace(now, endpoint, call, Err(replacement::NO_SUCH_CALL)),
+            },
+        }
+    }
+
+    fn replace(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        call: IncomingCall,
+        found: Result<Arc<LegShared>, u16>,
+    ) {
+        let sip = call.sip;
+        match found.and_then(|replaced| call.take_place_of(&replaced, &*self.incoming)) {
+            Ok(leg) => drop(self.legs.insert(sip, Entry { leg, attempt: 0 })),
+            Err(code) => late(endpoint.reject(now, sip, code, None, &[])),
         }
     }
 
@@ -97,6 +155,7 @@ impl Exchange {
         }
         inner.scheduled = false;
         let mut places = Vec::new();
+        let mut replaced = None;
         while let Some(command) = inner.outbox.pop_front() {
             match command {
                 // Given up before it was sent.
@@ -129,6 +188,7 @@ impl Exchange {
                         Err(error @ (EndpointError::Invalid(_) | EndpointError::Limit(_))) => {
                             leg.answer_refused(&mut inner, &error);
                         }
+                        Ok(()) => replaced = inner.replaces.take().and_then(|leg| leg.upgrade()),
                         other => late(other),
                     }
                 }
@@ -200,6 +260,9 @@ impl Exchange {
         }
         // Two legs are never locked at once.
         drop(inner);
+        if let Some(replaced) = replaced {
+            replaced.give_way_to(leg.id);
+        }
         for (asker, ticket, request, place) in places {
             asker.place_given(ticket, request, place);
         }
@@ -239,6 +302,16 @@ impl ShardCore for Exchange {
                     leg.lock().outbox.push_back(command);
                     self.run_commands(now, endpoint, &leg);
                 }
+                Scheduled::Search(search) => {
+                    let found = search.ask(endpoint).and_then(|id| self.leg_of(id));
+                    search.answer(found);
+                }
+                Scheduled::Found(id, found) => {
+                    // Without it the INVITE has ended meanwhile.
+                    if let Some(call) = self.replacing.remove(&id) {
+                        self.replace(now, endpoint, call, found);
+                    }
+                }
                 Scheduled::Registration(registration) => {
                     if let Some(id) = registration.run(now, endpoint) {
                         self.registrations.insert(id, registration);
@@ -263,12 +336,15 @@ impl ShardCore for Exchange {
             self.claim(*leg, event);
         }
         match event {
-            // The other call may be another tenant's, or live on another shard: nobody decides about that yet.
             Event::Incoming {
                 leg,
-                replaces: Some(_),
-                ..
-            } => late(endpoint.reject(now, leg, 481, None, &[])),
+                request,
+                path,
+                replaces: Some(replaced),
+            } => {
+                let call = IncomingCall::new(leg, request, path, Arc::clone(&self.queue));
+                self.replaces(now, endpoint, call, replaced);
+            }
             Event::Incoming {
                 leg,
                 request,
@@ -296,6 +372,7 @@ impl ShardCore for Exchange {
                 }
                 if over {
                     self.legs.remove(&id);
+                    self.replacing.remove(&id);
                 }
             }
             Event::Registration {

@@ -23,6 +23,13 @@ pub trait IncomingCalls: Send + Sync + 'static {
     /// # Errors
     /// The final response that the caller gets.
     fn incoming(&self, call: &mut IncomingCall) -> Result<(), Refusal>;
+
+    /// Whether the call may take the place of one that a flow of this tenant holds (RFC 3891). It has named that one by its
+    /// Call-ID and both tags already. Without a word on it, no.
+    fn may_replace(&self, call: &IncomingCall, tenant: &str) -> bool {
+        let _ = (call, tenant);
+        false
+    }
 }
 
 /// A final response without a flow.

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use callbox_sip::endpoint::{LegId, RequestId};
@@ -20,6 +20,7 @@ use super::accept::Accepting;
 use super::command::Command;
 use super::dtmf::Dtmf;
 use super::error::{CallError, HangupInfo, Party, Status};
+use super::events::EventKind;
 use super::exchange::ShardQueue;
 use super::facts::Facts;
 use super::incoming_offer::PeerOffer;
@@ -151,6 +152,8 @@ pub(super) struct LegInner {
     /// The flow decides about the peer's offers.
     pub(super) decides_offers: bool,
     pub(super) peer_offer: Option<PeerOffer>,
+    /// The leg whose place this one takes when it is answered.
+    pub(super) replaces: Option<Weak<LegShared>>,
     /// REFERs of the peer's that are not over; the endpoint bounds their number.
     pub(super) referrals: Vec<referral::Pending>,
     /// The REFER of ours, and how it goes.
@@ -420,9 +423,18 @@ impl LegShared {
     }
 
     pub(super) fn finish(self: &Arc<Self>, code: u16, reason: Option<callbox_sip::endpoint::Reason>) {
+        self.finish_by(Party::Local, code, reason);
+    }
+
+    /// Ends the leg in the host's own name, for this reason: the flow hears of it.
+    pub(super) fn end_by_host(self: &Arc<Self>, why: &str) {
+        self.finish_by(Party::Host, 480, Some(super::facts::reason(why)));
+    }
+
+    fn finish_by(self: &Arc<Self>, by: Party, code: u16, reason: Option<callbox_sip::endpoint::Reason>) {
         let mut inner = self.lock();
         let mut info = HangupInfo {
-            by: Party::Local,
+            by,
             status: None,
             q850: None,
             text: reason
@@ -457,7 +469,10 @@ impl LegShared {
             }
         }
         inner.phase = Phase::Terminated;
-        inner.ended = Some(info);
+        inner.ended = Some(info.clone());
+        if by == Party::Host {
+            inner.hangup_ticket = Some(self.session.post(self.id, EventKind::HungUp(info)));
+        }
         drop(inner);
         self.session.changed.notify_waiters();
     }
@@ -501,6 +516,7 @@ impl LegInner {
             offering: None,
             decides_offers: false,
             peer_offer: None,
+            replaces: None,
             referrals: Vec::new(),
             transfer: None,
             held: false,

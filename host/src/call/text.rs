@@ -55,7 +55,6 @@ const OWNED_BY_HOST: &[&str] = &[
     "expires",
     "refer-to",
     "r",
-    "replaces",
     "retry-after",
     "warning-agent",
     "path",

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::wire_config::wire_config;
 use super::{Failure, log, process};
-use crate::call::{Exchange, IncomingCalls, ShardQueue};
+use crate::call::{Exchange, IncomingCalls, Neighbours, ShardQueue};
 use crate::config::{Config, Listen, LogFormat};
 use crate::plugin::{Engine, Loader};
 use crate::tenant::{Directory, Loaded};
@@ -87,8 +87,11 @@ impl Serve {
             .context("cannot wait for signals")?;
 
         let incoming: Arc<dyn IncomingCalls> = Arc::clone(&directory) as _;
-        let wire = wire::start(wire_config(&config), |_, waker| {
-            Exchange::new(ShardQueue::new(waker), Arc::clone(&incoming))
+        let neighbours = Neighbours::new();
+        let wire = wire::start(wire_config(&config), |shard, waker| {
+            let queue = ShardQueue::new(waker);
+            neighbours.add(shard.0, &queue);
+            Exchange::new(queue, Arc::clone(&incoming)).among(&neighbours)
         })
         .context("cannot start")?;
 

@@ -252,6 +252,19 @@ impl IncomingCalls for Directory {
         });
         Ok(())
     }
+
+    fn may_replace(&self, call: &IncomingCall, tenant: &str) -> bool {
+        let (user, source) = (call.user(), call.source().ip());
+        // Our Contact in a call has no user part, and is what an attended transfer leads to: no number of anybody's.
+        if user.is_empty() {
+            return true;
+        }
+        match self.find(&user, &call.domain(), source) {
+            Some(Answerer::Flow(flow)) => self.flows.get(*flow).is_some_and(|flow| &*flow.tenant == tenant),
+            Some(Answerer::Service { tenant: own, .. }) => &**own == tenant,
+            None => false,
+        }
+    }
 }
 
 /// The names of services that calls of a tenant may have.

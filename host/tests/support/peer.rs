@@ -167,9 +167,14 @@ impl Peer {
 
     /// Calls the host.
     pub async fn invite(&mut self, user: &str, body: Sent<'_>) -> Dialog {
+        let target = format!("sip:{user}@{}", self.host);
+        self.invite_to(target, "", body).await
+    }
+
+    /// The same to any URI, with more header lines.
+    pub async fn invite_to(&mut self, target: String, more: &str, body: Sent<'_>) -> Dialog {
         let branch = Self::branch();
         let me = self.addr();
-        let target = format!("sip:{user}@{}", self.host);
         let mut dialog = Dialog {
             call_id: format!("{branch}@{me}"),
             ours: format!("<sip:peer@{me}>;tag={branch}"),
@@ -178,7 +183,7 @@ impl Peer {
             cseq: 1,
             invite: Message::from_bytes(b""),
         };
-        dialog.invite = self.compose("INVITE", &dialog, &branch, "", body).await;
+        dialog.invite = self.compose("INVITE", &dialog, &branch, more, body).await;
         dialog
     }
 
