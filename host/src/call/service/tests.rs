@@ -31,7 +31,10 @@ impl DialPolicy for Anywhere {
         Ok(DialGrant {
             from_user: "us".to_owned(),
             from_name: None,
+            from_host: None,
+            uri: None,
             next_hop: None,
+            logins: Vec::new(),
         })
     }
 }
