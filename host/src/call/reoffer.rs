@@ -192,9 +192,13 @@ impl LegShared {
             // The peer has lost the call; the end follows, and is what the wait returns.
             Reoffered::Rejected(response) if matches!(response.code(), Some(408 | 481)) => return,
             Reoffered::Rejected(response) => (false, Err(CallError::Rejected(facts::status(&response)))),
-            Reoffered::Failed(
-                RequestFailure::Timeout | RequestFailure::LegEnded | RequestFailure::Withdrawn,
-            ) => (false, Err(CallError::Timeout)),
+            // The end follows, and is what the wait returns. After a pause that outlasts the time-out there is no end, but
+            // that time-out is the wait's own.
+            Reoffered::Failed(RequestFailure::Timeout | RequestFailure::LegEnded) => {
+                offering.open = false;
+                return inner.offers_settled();
+            }
+            Reoffered::Failed(RequestFailure::Withdrawn) => (false, Err(CallError::Timeout)),
             Reoffered::Failed(RequestFailure::Transport(why)) => {
                 (false, Err(CallError::Transport(why.to_string())))
             }

@@ -7,6 +7,7 @@ use callbox::call::{
     TransferOptions,
 };
 
+use crate::scene::Way;
 use crate::support::{SERVICE, SOON, sdp};
 
 /// What the method is called with.
@@ -141,8 +142,10 @@ fn facts(leg: &Leg) {
 }
 
 /// What the peer sees when the method does its work in this state.
-pub fn on_the_wire(method: &str, state: &str) -> &'static [&'static str] {
+pub fn on_the_wire(method: &str, state: &str, way: Way) -> &'static [&'static str] {
     match (method, state) {
+        // The end of a call answers the offer that nobody decided.
+        ("hangup" | "drop (rule 6)", "reof") if way == Way::Undecided => &["487", "BYE"],
         ("make-call" | "dial" | "reoffer", _) => &["INVITE"],
         ("hold", "conn") | ("resume", "held") => &["INVITE"],
         ("cancel", _) => &["CANCEL"],

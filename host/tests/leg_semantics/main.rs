@@ -12,6 +12,8 @@
 mod support;
 
 mod act;
+mod endings;
+mod outside;
 mod scene;
 mod table;
 
@@ -82,7 +84,7 @@ fn holds(method: &str, state: &str, way: Way, cell: &Cell, arguments: Arguments,
         Err(CallError::Timeout) => act::times_out(method),
         Err(_) => false,
     };
-    let sent = seen.sent == act::on_the_wire(method, state);
+    let sent = seen.sent == act::on_the_wire(method, state, way);
     match cell {
         Cell::Ok => worked && sent && seen.after == Some(seen.before),
         Cell::To(states) => worked && sent && seen.after.is_none_or(|after| states.contains(&after)),

@@ -20,6 +20,8 @@ pub enum Way {
     Inbound,
     /// The peer dialled and has not acknowledged the 200.
     Unacknowledged,
+    /// The host dialled, and an offer of the peer's is left to the flow.
+    Undecided,
     /// It is over, by this party.
     Ended(Party),
 }
@@ -31,7 +33,8 @@ pub fn ways(state: &str) -> &'static [Way] {
         "r-out" | "e-out" | "off" => &[Way::Outbound],
         "r-in" | "e-in" => &[Way::Inbound],
         "conn" => &[Way::Outbound, Way::Inbound, Way::Unacknowledged],
-        "held" | "reof" => &[Way::Outbound, Way::Inbound],
+        "held" => &[Way::Outbound, Way::Inbound],
+        "reof" => &[Way::Outbound, Way::Inbound, Way::Undecided],
         "term" => &[
             Way::Ended(Party::Local),
             Way::Ended(Party::Remote),
@@ -82,8 +85,12 @@ impl Scene {
                 scene.hold().await;
             }
             "reof" => {
+                scene.leg().decide_offers(way == Way::Undecided);
                 scene.connect(way).await;
-                scene.reoffer().await;
+                match way {
+                    Way::Undecided => scene.leave_offer().await,
+                    _ => scene.reoffer().await,
+                }
             }
             "term" => {
                 scene.connect(Way::Outbound).await;
@@ -97,7 +104,7 @@ impl Scene {
 
     async fn calling(host: &mut Host) -> Self {
         let opened = Opened::on(host).await;
-        let peer = Peer::new(host.addr()).await;
+        let peer = Peer::apart(host.addr()).await;
         let (session, first) = (opened.session, opened.first);
         let leg = session.new_leg().unwrap();
         Self {
@@ -109,7 +116,7 @@ impl Scene {
     }
 
     async fn called(host: &mut Host) -> Self {
-        let mut peer = Peer::new(host.addr()).await;
+        let mut peer = Peer::apart(host.addr()).await;
         let dialog = peer.invite("callee", SESSION).await;
         let (session, leg) = host.next_call().await;
         Self {
@@ -198,6 +205,13 @@ impl Scene {
         self.leg = Some(leg);
     }
 
+    /// The peer offers, and the flow has not decided.
+    async fn leave_offer(&mut self) {
+        let mut dialog = self.far.dialog.clone().unwrap();
+        self.far.peer.ask(&mut dialog, "INVITE", "", SESSION).await;
+        self.reaches(CallState::Reoffering).await;
+    }
+
     async fn end(&mut self, by: Party) {
         let mut dialog = self.far.dialog.clone().unwrap();
         match by {
@@ -238,7 +252,7 @@ impl Scene {
 
     /// One more leg of the session, established with a peer of its own.
     pub async fn second(&self, host: &Host) -> (Leg, Peer) {
-        let mut peer = Peer::new(host.addr()).await;
+        let mut peer = Peer::apart(host.addr()).await;
         let leg = self.session.new_leg().unwrap();
         let options = MakeCallOptions {
             offer: Some(sdp(&self.session)),

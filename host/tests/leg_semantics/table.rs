@@ -3,7 +3,6 @@
 use callbox::call::CallState;
 
 const FILE: &str = include_str!("../../../wit/leg-semantics.md");
-const HEADING: &str = "## State × method";
 
 /// What one method does in one state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,20 +28,12 @@ pub struct Row {
     pub cells: Vec<(String, Cell)>,
 }
 
-/// Reads the table.
+/// Reads the table of states and methods.
 pub fn rows() -> Vec<Row> {
-    let section = FILE.split(HEADING).nth(1).expect("the section is there");
-    let mut lines = section
-        .lines()
-        .skip_while(|line| !line.starts_with('|'))
-        .take_while(|line| line.starts_with('|'))
-        .map(split);
-    let states = lines.next().expect("a header");
-    let rule = lines.next().expect("a rule");
-    assert!(rule.iter().all(|cell| cell.chars().all(|c| c == '-')), "{rule:?}");
+    let (states, lines) = table("## State × method");
     lines
+        .into_iter()
         .map(|line| {
-            assert_eq!(line.len(), states.len(), "{line:?}");
             let mut cells = line.iter();
             let method = cells.next().unwrap().replace('`', "");
             let cells = states[1..]
@@ -53,6 +44,31 @@ pub fn rows() -> Vec<Row> {
             Row { method, cells }
         })
         .collect()
+}
+
+/// The first column of another table, and its second one where the first is not a name by itself.
+pub fn names(heading: &str, columns: usize) -> Vec<String> {
+    let (_, lines) = table(heading);
+    lines
+        .into_iter()
+        .map(|line| line[..columns].join(" | ").replace('`', ""))
+        .collect()
+}
+
+/// The header and the lines of the first table under a heading.
+fn table(heading: &str) -> (Vec<String>, Vec<Vec<String>>) {
+    let section = FILE.split(heading).nth(1).expect("the section is there");
+    let mut lines = section
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .map(split);
+    let header = lines.next().expect("a header");
+    let rule = lines.next().expect("a rule");
+    assert!(rule.iter().all(|cell| cell.chars().all(|c| c == '-')), "{rule:?}");
+    let lines: Vec<_> = lines.collect();
+    assert!(lines.iter().all(|line| line.len() == header.len()), "{lines:?}");
+    (header, lines)
 }
 
 fn split(line: &str) -> Vec<String> {

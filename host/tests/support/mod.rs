@@ -144,6 +144,13 @@ pub fn unique() -> u32 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// A socket on an address of its own: a port alone is soon given again, and what the host still sends to the one who had it
+/// would come to the next one.
+pub fn socket() -> std::net::UdpSocket {
+    let [.., high, low] = unique().to_be_bytes();
+    std::net::UdpSocket::bind((std::net::Ipv4Addr::new(127, 64, high, low), 0)).unwrap()
+}
+
 /// A session on a host, for legs that dial. It was opened by a call from outside, which stays up, ringing.
 pub struct Opened {
     pub session: Session,
@@ -154,9 +161,8 @@ pub struct Opened {
 
 impl Opened {
     pub async fn on(host: &mut Host) -> Self {
-        let caller = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let caller = socket();
         let me = caller.local_addr().unwrap();
-        // The kernel gives a port again while the host still remembers who had it.
         let number = unique();
         let uri = host.uri("open");
         let invite = format!(

@@ -52,9 +52,20 @@ pub struct Dialog {
 }
 
 impl Peer {
+    /// On the host's address.
     pub async fn new(host: SocketAddr) -> Self {
+        Self::on(std::net::UdpSocket::bind("127.0.0.1:0").unwrap(), host)
+    }
+
+    /// On an address that nobody else has.
+    pub async fn apart(host: SocketAddr) -> Self {
+        Self::on(super::socket(), host)
+    }
+
+    fn on(socket: std::net::UdpSocket, host: SocketAddr) -> Self {
+        socket.set_nonblocking(true).unwrap();
         Self {
-            socket: UdpSocket::bind("127.0.0.1:0").await.unwrap(),
+            socket: UdpSocket::from_std(socket).unwrap(),
             host,
             kept: VecDeque::new(),
         }
@@ -220,6 +231,17 @@ impl Peer {
 
     /// The ACK of a refusal, or CANCEL: requests in the transaction of the INVITE.
     pub async fn in_transaction(&mut self, dialog: &Dialog, method: &str, to: Option<&Message>) {
+        self.in_transaction_with(dialog, method, to, "").await;
+    }
+
+    /// The same with further header lines.
+    pub async fn in_transaction_with(
+        &mut self,
+        dialog: &Dialog,
+        method: &str,
+        to: Option<&Message>,
+        more: &str,
+    ) {
         let mut of = dialog.clone();
         if let Some(response) = to {
             of.theirs = response.header("To").to_owned();
@@ -228,7 +250,7 @@ impl Peer {
         of.cseq = dialog.invite.cseq_number();
         let via = dialog.invite.header("Via");
         let branch = via.split("branch=").nth(1).unwrap().to_owned();
-        self.compose(method, &of, &branch, "", None).await;
+        self.compose(method, &of, &branch, more, None).await;
     }
 
     /// Answers a request of the host's, with our To tag.
@@ -236,8 +258,7 @@ impl Peer {
         self.answer_as(request, "peer", status, more, body).await;
     }
 
-    /// The same under another To tag: another fork.
-    pub async fn answer_as(&self, request: &Message, tag: &str, status: &str, more: &str, body: Sent<'_>) {
+    fn compose_answer(request: &Message, tag: &str, status: &str) -> String {
         let mut text = format!("SIP/2.0 {status}\r\n");
         for name in ["Via", "Record-Route", "From", "To", "Call-ID", "CSeq"] {
             for value in request.headers(name) {
@@ -248,6 +269,18 @@ impl Peer {
                 text.push_str(&format!("{name}: {value}{tag}\r\n"));
             }
         }
+        text
+    }
+
+    /// The same without a Contact of our own.
+    pub async fn answer_bare(&self, request: &Message, status: &str, more: &str) {
+        let text = Self::compose_answer(request, "peer", status);
+        self.send(&format!("{text}{more}Content-Length: 0\r\n\r\n")).await;
+    }
+
+    /// The same under another To tag: another fork.
+    pub async fn answer_as(&self, request: &Message, tag: &str, status: &str, more: &str, body: Sent<'_>) {
+        let mut text = Self::compose_answer(request, tag, status);
         let kind = body.map_or(String::new(), |(kind, _)| format!("Content-Type: {kind}\r\n"));
         let body = body.map_or("", |(_, text)| text);
         let me = self.addr();
