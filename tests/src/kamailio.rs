@@ -167,11 +167,20 @@ impl Kamailio {
 
     /// Waits until the log has a line that holds all of these.
     pub fn wait_for_log(&self, parts: &[&str], longest: Duration) {
+        self.wait_for_logged(parts, 1, longest);
+    }
+
+    /// Waits until the log has so many lines that hold all of these.
+    pub fn wait_for_logged(&self, parts: &[&str], count: usize, longest: Duration) {
         let deadline = Instant::now() + longest;
-        while self.logged(parts) == 0 {
+        loop {
+            let logged = self.logged(parts);
+            if logged >= count {
+                return;
+            }
             assert!(
                 Instant::now() < deadline,
-                "Kamailio logged nothing with {parts:?}"
+                "Kamailio has {logged} lines with {parts:?}, not {count}, after {longest:?}"
             );
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -188,3 +188,23 @@ fn a_caller_that_requires_it_gets_reliable_ringing() {
     counts.assert_no_retransmission();
     server.wait_for_log(&["flow: the peer", "487"], LONG);
 }
+
+/// SIPp computes the digest too, over the body where the challenge says so (Kamailio cannot, but knows SHA-256).
+#[test]
+fn a_called_party_may_ask_who_calls() {
+    for qop in ["auth", "auth-int"] {
+        for (password, line) in [
+            ("1234", "answered with 200"),
+            ("4321", "rejected: 403 Wrong Response"),
+        ] {
+            let setup = Setup::new();
+            let (sipp, uri) = called("called-challenges", &setup);
+            let sipp = sipp.fill("QOP", qop).start();
+            let login = format!(", username = \"alice\", password = {password:?}");
+            let server = calling(setup, &uri, &login);
+            let _caller = go(&server);
+            server.wait_for_log(&[line], LONG);
+            sipp.finish().assert_all(1);
+        }
+    }
+}

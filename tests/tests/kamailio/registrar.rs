@@ -31,6 +31,31 @@ fn the_digest_may_be_sha_256() {
     let server = start(&kamailio, "extension", "");
     let _caller = go(&server, "go");
     kamailio.wait_for_contacts("alice", 1, LONG);
+    kamailio.wait_for_log(&["authorised: REGISTER", "algorithm=SHA-256"], LONG);
+}
+
+/// Kamailio remembers the highest nonce count of each nonce: one that did not rise would be challenged.
+#[test]
+fn renewals_use_the_nonce_that_is_there() {
+    let kamailio = house().parameter("registrar", "min_expires", "1").start();
+    let server = start(&kamailio, "extension", "expires = \"2\"\n");
+    let _caller = go(&server, "go");
+    kamailio.wait_for_logged(&["authorised: REGISTER"], 4, LONG);
+    assert_eq!(kamailio.logged(&["challenged: REGISTER"]), 1);
+    assert!(!server.log().contains("registration lost"));
+}
+
+#[test]
+fn a_nonce_that_got_old_is_replaced() {
+    let kamailio = house()
+        .parameter("registrar", "min_expires", "1")
+        .parameter("auth", "nonce_expire", "1")
+        .start();
+    let server = start(&kamailio, "extension", "expires = \"6\"\n");
+    let _caller = go(&server, "go");
+    kamailio.wait_for_logged(&["authorised: REGISTER"], 2, LONG);
+    assert_eq!(kamailio.logged(&["challenged: REGISTER"]), 2);
+    assert!(!server.log().contains("registration lost"));
 }
 
 #[test]
