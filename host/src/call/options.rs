@@ -1,10 +1,11 @@
 //! What a flow may ask of an operation: one plain struct per `…-options` resource of the contract.
 //!
-//! The defaults are the contract's defaults (`wit/sipcall.wit`); nothing is checked here.
+//! The defaults are the contract's defaults (`wit/sipcall.wit`). Whoever uses the options checks them.
 
 use std::time::Duration;
 
-use super::text::{Body, Header};
+use super::error::CallError;
+use super::text::{self, Body, Header};
 
 /// How to place a call. Seed: the named parameters of `makecall`.
 #[derive(Debug, Clone)]
@@ -58,6 +59,17 @@ pub enum Credentials {
 }
 
 impl Credentials {
+    /// Refuses what could not stand in a header.
+    pub(super) fn check(&self) -> Result<(), CallError> {
+        let Self::Given(login) = self else { return Ok(()) };
+        text::short(&login.username, "user name")?;
+        text::short(&login.password, "password")?;
+        login
+            .realm
+            .as_deref()
+            .map_or(Ok(()), |realm| text::short(realm, "realm"))
+    }
+
     /// The operator's name for it, if that was given.
     pub(super) fn name(&self) -> Option<&str> {
         match self {

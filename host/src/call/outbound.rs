@@ -80,6 +80,7 @@ impl Leg {
         let target = DialTarget::parse(dest)?;
         let session = &self.shared.session;
         text::check_headers(&options.headers, &session.context.limits)?;
+        options.credentials.check()?;
         if let Some((user, name)) = &options.caller_id {
             facts::check_caller_id(user, name.as_deref())?;
         }

@@ -131,6 +131,7 @@ impl Session {
             .map(|contact| DialTarget::sip("contact", contact))
             .collect::<Result<Vec<_>, _>>()?;
         text::check_headers(&options.headers, limits)?;
+        options.credentials.check()?;
         let policy = &self.shared.context.policy;
         let grant = policy.grant(&DialRequest {
             trunk: options.trunk.as_deref(),

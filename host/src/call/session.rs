@@ -185,12 +185,18 @@ impl Session {
     /// The next event of these sources (none: of any), in order of arrival.
     ///
     /// # Errors
-    /// `Timeout`.
+    /// `Timeout`; `Invalid` for a source that this session never had.
     pub async fn next_event(
         &self,
         sources: Option<&[u32]>,
         timeout: Option<Duration>,
     ) -> Result<Event, CallError> {
+        let next_id = self.shared.lock().next_id;
+        if let Some(id) = sources.unwrap_or_default().iter().find(|id| **id >= next_id) {
+            return Err(CallError::invalid(format!(
+                "source {id} was never in this session"
+            )));
+        }
         self.before_wait();
         let deadline = timeout.map(|timeout| self.shared.deadline(timeout));
         loop {

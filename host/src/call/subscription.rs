@@ -119,11 +119,12 @@ impl Session {
     ) -> Result<Subscription, CallError> {
         let context = &self.shared.context;
         let target = DialTarget::sip("server", server)?;
-        text::short(event_package, "event package")?;
+        text::token(event_package, "event package")?;
         for kind in &options.accept {
-            text::short(kind, "content type")?;
+            text::content_type(kind)?;
         }
         text::check_headers(&options.headers, &context.limits)?;
+        options.credentials.check()?;
         let grant = context.policy.grant(&DialRequest {
             trunk: options.trunk.as_deref(),
             credential: options.credentials.name(),

@@ -62,6 +62,15 @@ const OWNED_BY_HOST: &[&str] = &[
     "p-asserted-identity",
     "identity",
     "y",
+    // The host names itself.
+    "user-agent",
+    "server",
+    // Claims of who calls, which the tenant's caller ids decide.
+    "p-preferred-identity",
+    "remote-party-id",
+    // Places in other people's calls; Replaces is a flow's to carry out a REFER with.
+    "join",
+    "target-dialog",
 ];
 
 /// One SIP header field that a flow may set.
@@ -137,17 +146,7 @@ impl Body {
     /// `Invalid` with what is wrong.
     pub fn parse(content_type: &str, data: Vec<u8>, limits: &CallLimits) -> Result<Self, CallError> {
         let content_type = content_type.trim();
-        let mime = content_type.split(';').next().unwrap_or_default().trim();
-        let well_formed = mime.split_once('/').is_some_and(|(kind, sub)| {
-            !kind.is_empty() && !sub.is_empty() && (kind.bytes().chain(sub.bytes())).all(is_token_byte)
-        });
-        if !well_formed || content_type.len() > SHORT_TEXT_MAX {
-            return Err(CallError::invalid(format!(
-                "content type {} is not type/subtype",
-                quoted(content_type)
-            )));
-        }
-        one_line(content_type, || "content type".to_owned())?;
+        let mime = self::content_type(content_type)?;
         if data.len() > limits.body_max_bytes {
             return Err(CallError::invalid(format!(
                 "body has {} bytes, {} at most",
@@ -195,6 +194,22 @@ impl Body {
     }
 }
 
+/// Checks a MIME type with its parameters; returns the type without them.
+pub(super) fn content_type(text: &str) -> Result<&str, CallError> {
+    let mime = text.split(';').next().unwrap_or_default().trim();
+    let well_formed = mime.split_once('/').is_some_and(|(kind, sub)| {
+        !kind.is_empty() && !sub.is_empty() && (kind.bytes().chain(sub.bytes())).all(is_token_byte)
+    });
+    if !well_formed || text.len() > SHORT_TEXT_MAX {
+        return Err(CallError::invalid(format!(
+            "content type {} is not type/subtype",
+            quoted(text)
+        )));
+    }
+    one_line(text, || "content type".to_owned())?;
+    Ok(mime)
+}
+
 fn normalise_sdp(data: Vec<u8>) -> Result<Vec<u8>, CallError> {
     let start = data
         .iter()
@@ -233,7 +248,19 @@ pub(crate) fn reason_text(text: &str) -> Result<&str, CallError> {
     Ok(text)
 }
 
-/// Checks a short text of a flow, such as the name of an event package; its grammar is the stack's matter.
+/// Checks a word of a flow's that must be a token (RFC 3261 §25.1), such as the name of an event package.
+pub(crate) fn token(text: &str, what: &str) -> Result<(), CallError> {
+    short(text, what)?;
+    if text.is_empty() || !text.bytes().all(is_token_byte) {
+        return Err(CallError::invalid(format!(
+            "{what} {} is not a token",
+            quoted(text)
+        )));
+    }
+    Ok(())
+}
+
+/// Checks a short text of a flow.
 pub(crate) fn short(text: &str, what: &str) -> Result<(), CallError> {
     if text.len() > SHORT_TEXT_MAX {
         return Err(CallError::invalid(format!(
