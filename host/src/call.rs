@@ -10,6 +10,7 @@
 
 mod accept;
 mod apply;
+mod bridge;
 mod command;
 mod digits;
 mod dtmf;
@@ -39,7 +40,6 @@ mod subscription;
 mod target;
 mod text;
 mod transfer;
-mod unsupported;
 mod wait;
 
 pub use digits::{GATHER_DIGITS_MAX, GatherOutcome, Gathered};

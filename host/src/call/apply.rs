@@ -5,7 +5,8 @@ use std::sync::Arc;
 use callbox_sip::endpoint::{Ended, EndpointError, LegEvent, RequestFailure, RequestId};
 use callbox_sip::message::Message;
 
-use super::dtmf;
+use super::bridge;
+use super::dtmf::{self, Dtmf};
 use super::ending::{failure, hangup_info};
 use super::error::CallError;
 use super::events::EventKind;
@@ -23,6 +24,11 @@ impl LegShared {
         if inner.attempt != attempt {
             return;
         }
+        let (event, note) = bridge::tap(self, &mut inner, event);
+        let Some(event) = event else {
+            drop(inner);
+            return self.changed(note);
+        };
         match event {
             LegEvent::Progress { response, reliable } => self.progressed(&mut inner, &response, reliable),
             LegEvent::ProgressAcknowledged { body } => {
@@ -93,7 +99,15 @@ impl LegShared {
             LegEvent::Ended(ended) => self.over(&mut inner, &ended),
         }
         drop(inner);
+        self.changed(note);
+    }
+
+    /// Wakes whoever waits for a change, and tells the bridge what is its.
+    fn changed(&self, note: Option<bridge::Note>) {
         self.session.changed.notify_waiters();
+        if let Some(note) = note {
+            note.deliver();
+        }
     }
 
     fn progressed(&self, inner: &mut LegInner, response: &Message, reliable: bool) {
@@ -154,17 +168,7 @@ impl LegShared {
             .header(callbox_sip::message::HeaderName::ContentType)
             .unwrap_or_default();
         match dtmf::parse_info(&facts::lossy(content_type), request.body()) {
-            Some(dtmf) => {
-                let ticket = self.session.post(self.id, EventKind::Dtmf(dtmf));
-                if inner.digits.len() >= limits.digits_max {
-                    inner.digits.pop_front();
-                }
-                inner.digits.push_back((ticket, dtmf));
-                if inner.typed.len() >= TYPED_MAX {
-                    inner.typed.remove(0);
-                }
-                inner.typed.push(dtmf.digit);
-            }
+            Some(dtmf) => self.digit_came(inner, dtmf),
             None => {
                 let info = InfoRequest::of(request);
                 let ticket = self.session.post(self.id, EventKind::Info(info.clone()));
@@ -174,6 +178,19 @@ impl LegShared {
                 inner.infos.push_back((ticket, info));
             }
         }
+    }
+
+    /// A digit of the peer's for the flow.
+    pub(super) fn digit_came(&self, inner: &mut LegInner, dtmf: Dtmf) {
+        let ticket = self.session.post(self.id, EventKind::Dtmf(dtmf));
+        if inner.digits.len() >= self.session.context.limits.digits_max {
+            inner.digits.pop_front();
+        }
+        inner.digits.push_back((ticket, dtmf));
+        if inner.typed.len() >= TYPED_MAX {
+            inner.typed.remove(0);
+        }
+        inner.typed.push(dtmf.digit);
     }
 
     fn over(self: &Arc<Self>, inner: &mut LegInner, ended: &Ended) {

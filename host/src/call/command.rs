@@ -9,6 +9,7 @@ use callbox_sip::endpoint::{
     Body, Header, InDialogRequest, InviteRequest, LegId, PeerRequestId, Reason, ReferRequest, ReofferRequest,
 };
 
+use super::bridge;
 use super::incoming::Refusal;
 use super::leg::LegShared;
 use super::registration::RegistrationShared;
@@ -109,6 +110,7 @@ pub(super) enum Command {
         code: u16,
     },
     Referral(ReferralCommand),
+    Bridge(bridge::Order),
 }
 
 /// What becomes of a REFER of the peer's.

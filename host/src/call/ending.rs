@@ -1,7 +1,7 @@
 //! How the end of a leg, or of an attempt, is told in the contract's words (`What hangup-info says` in
 //! `wit/leg-semantics.md`). It reads what the endpoint says and changes nothing.
 
-use callbox_sip::endpoint::{EndKind, Ended, Party as SipParty};
+use callbox_sip::endpoint::{EndKind, Ended, Party as SipParty, Reason};
 
 use super::error::{CallError, HangupInfo, Party, Status};
 
@@ -21,12 +21,7 @@ pub(super) fn failure(ended: &Ended) -> CallError {
 
 /// Who ended a leg, and how.
 pub(super) fn hangup_info(ended: &Ended) -> HangupInfo {
-    let q850 = ended
-        .reason
-        .as_ref()
-        .filter(|reason| reason.protocol.eq_ignore_ascii_case("Q.850"))
-        .and_then(|reason| reason.cause)
-        .and_then(|cause| u8::try_from(cause).ok());
+    let q850 = ended.reason.as_ref().and_then(q850);
     let (code, reason) = match (&ended.status, ended.why) {
         (Some((code, reason)), _) => (Some(*code), reason.as_str()),
         (None, EndKind::AckMissing) => (Some(408), callbox_sip::message::reason_phrase(408)),
@@ -51,6 +46,24 @@ pub(super) fn hangup_info(ended: &Ended) -> HangupInfo {
             reason.text.as_deref().map(str::to_owned)
         }),
     }
+}
+
+/// The end of a leg whose bridge ended it, because the other leg ended for this reason.
+pub(super) fn followed(reason: Option<&Reason>) -> HangupInfo {
+    let text = reason.and_then(|reason| reason.text.as_deref());
+    HangupInfo {
+        by: Party::Host,
+        status: None,
+        q850: reason.and_then(q850),
+        text: Some(text.unwrap_or("the other leg of the bridge ended").to_owned()),
+    }
+}
+
+fn q850(reason: &Reason) -> Option<u8> {
+    let cause = reason
+        .cause
+        .filter(|_| reason.protocol.eq_ignore_ascii_case("Q.850"))?;
+    u8::try_from(cause).ok()
 }
 
 /// What nobody but the host can say.

@@ -132,8 +132,4 @@ impl CallError {
     pub(crate) fn invalid(what: impl Into<String>) -> Self {
         CallError::Invalid(what.into())
     }
-
-    pub(crate) fn unsupported(method: &str) -> Self {
-        CallError::Unsupported(format!("{method} is not in this version of the host yet"))
-    }
 }

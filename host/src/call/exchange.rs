@@ -156,6 +156,7 @@ impl Exchange {
         inner.scheduled = false;
         let mut places = Vec::new();
         let mut replaced = None;
+        let mut notes = Vec::new();
         while let Some(command) = inner.outbox.pop_front() {
             match command {
                 // Given up before it was sent.
@@ -256,12 +257,19 @@ impl Exchange {
                         leg.referral_on_wire(&mut inner, (now, endpoint), id, command);
                     }
                 }
+                Command::Bridge(order) => {
+                    let Some(id) = inner.sip else { continue };
+                    notes.extend(order.carry_out(leg, &mut inner, (now, endpoint), id));
+                }
             }
         }
-        // Two legs are never locked at once.
+        // Two legs are never locked at once, and no leg with a bridge's lock to follow.
         drop(inner);
         if let Some(replaced) = replaced {
             replaced.give_way_to(leg.id);
+        }
+        for note in notes {
+            note.deliver();
         }
         for (asker, ticket, request, place) in places {
             asker.place_given(ticket, request, place);

@@ -137,7 +137,7 @@ impl LegShared {
     /// Has the endpoint ask about offers, or not, as the leg wants it now. Before there is a call nothing is sent: the
     /// shard asks when it has placed one.
     pub(super) fn tell_who_decides(self: &Arc<Self>, inner: &mut LegInner) {
-        let value = inner.decides_offers;
+        let value = inner.decides_offers || inner.bridge.as_ref().is_some_and(|bridge| bridge.takes_offers());
         let waiting = inner.outbox.iter_mut().find_map(|command| match command {
             Command::DecideOffers { value } => Some(value),
             _ => None,
@@ -339,7 +339,8 @@ impl LegInner {
     pub(super) fn offers_settled(&mut self) {
         let ours = self.offering.as_ref().is_some_and(|offering| offering.is_open());
         let theirs = self.peer_offer.as_ref().is_some_and(PeerOffer::is_undecided);
-        if self.phase == Phase::Reoffering && !ours && !theirs {
+        let relayed = self.bridge.as_ref().is_some_and(|bridge| bridge.is_busy());
+        if self.phase == Phase::Reoffering && !ours && !theirs && !relayed {
             self.phase = Phase::Connected;
         }
     }

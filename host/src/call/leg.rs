@@ -17,6 +17,7 @@ use callbox_sip::message::Message;
 use tokio::time::Instant;
 
 use super::accept::Accepting;
+use super::bridge::Bridged;
 use super::command::Command;
 use super::dtmf::Dtmf;
 use super::error::{CallError, HangupInfo, Party, Status};
@@ -161,6 +162,8 @@ pub(super) struct LegInner {
     /// We put the peer on hold.
     pub(super) held: bool,
     pub(super) held_by_peer: bool,
+    /// The bridge that the leg stands in.
+    pub(super) bridge: Option<Box<Bridged>>,
     /// Hang up so long after the answer, on this runtime.
     pub(super) max_duration: Option<(Duration, tokio::runtime::Handle)>,
 }
@@ -381,6 +384,15 @@ impl LegShared {
         }
     }
 
+    /// As [`Self::push`] for what does not come from the flow and waits for no turn of its.
+    pub(super) fn push_at_once(self: &Arc<Self>, inner: &mut LegInner, command: Command) {
+        inner.outbox.push_back(command);
+        if !inner.scheduled {
+            inner.scheduled = true;
+            inner.shard.schedule(Arc::clone(self));
+        }
+    }
+
     pub(super) fn is_live(&self) -> bool {
         !matches!(self.lock().phase, Phase::Idle | Phase::Terminated)
     }
@@ -433,6 +445,7 @@ impl LegShared {
 
     fn finish_by(self: &Arc<Self>, by: Party, code: u16, reason: Option<callbox_sip::endpoint::Reason>) {
         let mut inner = self.lock();
+        let bridged = inner.bridge.take().map(|bridged| (bridged, reason.clone()));
         let mut info = HangupInfo {
             by,
             status: None,
@@ -475,6 +488,9 @@ impl LegShared {
         }
         drop(inner);
         self.session.changed.notify_waiters();
+        if let Some((bridged, reason)) = bridged {
+            bridged.left(reason);
+        }
     }
 
     /// What was read from the mailbox is gone from the leg's own queues.
@@ -521,6 +537,7 @@ impl LegInner {
             transfer: None,
             held: false,
             held_by_peer: false,
+            bridge: None,
             max_duration: None,
         }
     }

@@ -200,12 +200,12 @@ impl Default for TransferOptions {
 pub struct BridgeOptions {
     /// re-INVITE, UPDATE and hold.
     pub relay_offers: bool,
-    /// INFO, DTMF included.
+    /// INFO, DTMF included, and MESSAGE.
     pub relay_info: bool,
     /// Hang up the other leg when one ends.
     pub hangup_other: bool,
-    /// A feature code that becomes an event instead of being relayed.
-    pub watch_digits: Option<String>,
+    /// Feature codes that become events instead of being relayed.
+    pub watch_digits: Vec<String>,
 }
 
 impl Default for BridgeOptions {
@@ -214,7 +214,7 @@ impl Default for BridgeOptions {
             relay_offers: true,
             relay_info: true,
             hangup_other: true,
-            watch_digits: None,
+            watch_digits: Vec::new(),
         }
     }
 }

@@ -24,6 +24,7 @@ const ROWS: &[&str] = &[
     "no PRACK",                                  // outside::a_prack_confirms_and_its_absence_ends_the_leg
     "481 or no answer inside the dialog, session timer", // gone, outside::what_never_comes_ends_the_leg
     "another leg was answered in its place",     // replaces.rs
+    "the other leg of its bridge ended",         // bridge/ends.rs
     "longest call time, shutdown",               // outside::the_longest_call_time_ends_the_leg
 ];
 

@@ -319,7 +319,7 @@ impl wit::HostBridgeOptions for CallState {
             .await
     }
     async fn watch_digits(&mut self, this: Resource<BridgeChoices>, value: String) -> wasmtime::Result<()> {
-        self.choose(&this, value.len(), |options| options.watch_digits = Some(value))
+        self.add_text(&this, value, |options| &mut options.watch_digits)
             .await
     }
     async fn drop(&mut self, this: Resource<BridgeChoices>) -> wasmtime::Result<()> {

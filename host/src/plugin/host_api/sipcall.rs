@@ -462,14 +462,8 @@ impl wit::Host for CallState {
 
     async fn unbridge(&mut self, a: Resource<Leg>) -> Answer<()> {
         self.enter(0).await;
-        let Self {
-            table,
-            meter,
-            session,
-            ..
-        } = self;
-        let leg = table.get(&a)?;
-        Ok(waited(meter, session.unbridge(leg)).await.map_err(error))
+        let leg = self.table.get(&a)?;
+        Ok(self.session.unbridge(leg).map_err(error))
     }
 }
 
