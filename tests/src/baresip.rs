@@ -166,6 +166,25 @@ impl Baresip {
         self.command("listcalls", "")
     }
 
+    /// Waits until the other end's sound arrives: half a second of it (RTP packets of 20 ms). It says something itself
+    /// only in the first call of its life, which is the one that gets its device.
+    pub fn wait_for_sound(&mut self) {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let report = self.command("audio_debug", "");
+            let received = Regex::new(r"rcvd=(\d+)").expect("a pattern").captures(&report);
+            if received.is_some_and(|it| it[1].parse().is_ok_and(|packets: u32| packets >= 25)) {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{} hears nothing:\n{report}",
+                self.user
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// Runs one of its commands and returns what it says.
     pub fn command(&mut self, name: &str, parameter: &str) -> String {
         let text = format!("{{\"command\":\"{name}\",\"params\":\"{parameter}\",\"token\":\"{name}\"}}");

@@ -140,6 +140,7 @@ fn a_flow_transfers_baresip_to_another_and_hears_that_it_worked() {
     // The flow has hung up; the two talk on.
     desk.wait_for("CALL_CLOSED", "transfer");
     assert!(desk.calls().contains("kitchen"));
+    desk.wait_for_sound();
     desk.hang_up();
     kitchen.wait_for("CALL_CLOSED", "desk");
 }

@@ -144,20 +144,28 @@ fn several_users_are_registered_at_once_and_each_leaves_alone() {
 
 #[test]
 fn a_call_for_the_registered_name_reaches_a_flow() {
-    let kamailio = house().start();
-    let setup = Setup::new()
-        .dial("house", &["127.0.0.0/8"])
-        .flow("alice", "hello");
-    let server = with(setup, &kamailio, "go", "extension", "alice", "").start();
-    let _caller = go(&server, "go");
-    kamailio.wait_for_contacts("alice", 1, LONG);
+    for transport in ["udp", "tcp"] {
+        let kamailio = house().start();
+        let registrar = format!(
+            "registrar = \"{};transport={transport}\"\n",
+            kamailio.uri("alice")
+        );
+        let setup = Setup::new()
+            .dial("house", &["127.0.0.0/8"])
+            .flow("alice", "hello");
+        let server = with(setup, &kamailio, "go", "extension", "alice", &registrar).start();
+        let _caller = go(&server, "go");
+        kamailio.wait_for_contacts("alice", 1, LONG);
 
-    Sipp::scenario("answer", kamailio.address(), "alice")
-        .fill("HOLD_MS", 200)
-        .run()
-        .assert_all(1);
-    server.wait_for_log(&["sipp is talking to alice"], SOON);
-    assert_eq!(kamailio.logged(&["in dialog by route: BYE"]), 1);
+        Sipp::scenario("answer", kamailio.address(), "alice")
+            .fill("HOLD_MS", 200)
+            .run()
+            .assert_all(1);
+        server.wait_for_log(&["sipp is talking to alice"], SOON);
+        let relayed = format!("relayed: INVITE to sip:alice@{}", server.address());
+        assert_eq!(kamailio.logged(&[&relayed]), 1);
+        assert_eq!(kamailio.logged(&["in dialog by route: BYE"]), 1);
+    }
 }
 
 /// The page's example of `register`, whole: the call in that name is challenged too.
