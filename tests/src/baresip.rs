@@ -170,9 +170,10 @@ impl Baresip {
     /// only in the first call of its life, which is the one that gets its device.
     pub fn wait_for_sound(&mut self) {
         let deadline = Instant::now() + SOON;
+        let received = Regex::new(r"rcvd=(\d+)").expect("a pattern");
         loop {
             let report = self.command("audio_debug", "");
-            let received = Regex::new(r"rcvd=(\d+)").expect("a pattern").captures(&report);
+            let received = received.captures(&report);
             if received.is_some_and(|it| it[1].parse().is_ok_and(|packets: u32| packets >= 25)) {
                 return;
             }
