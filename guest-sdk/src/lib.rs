@@ -2,7 +2,7 @@
 //!
 //! A *flow* is a WebAssembly component. callbox makes one instance of it for each incoming call and runs its entry
 //! function; when that returns, every leg still up is hung up and the instance is gone. So a flow is straight-line
-//! code about one call: no event loop, no locks, no state to clean up.
+//! code about one call: no event loop, no locks, no state to clean up. A *job* ([`job!`]) runs without a call.
 //!
 //! ```no_run
 //! use callbox_sdk::{Call, Error, Gather, info, sdp};
@@ -59,6 +59,7 @@
 
 #![deny(unsafe_code, missing_docs)]
 
+mod args;
 mod call;
 mod digits;
 mod error;
@@ -90,6 +91,27 @@ pub mod wit {
     });
 }
 
+/// The world `job-flow`, which has the same imports.
+#[allow(missing_docs, unsafe_code, clippy::all)]
+#[doc(hidden)]
+pub mod wit_job {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "job-flow",
+        pub_export_macro: true,
+        default_bindings_module: "callbox_sdk::wit_job",
+        with: {
+            "callbox:flow/types@0.1.0": crate::wit::callbox::flow::types,
+            "callbox:flow/sipcall@0.1.0": crate::wit::callbox::flow::sipcall,
+            "callbox:flow/registration@0.1.0": crate::wit::callbox::flow::registration,
+            "callbox:flow/subscription@0.1.0": crate::wit::callbox::flow::subscription,
+            "callbox:flow/events@0.1.0": crate::wit::callbox::flow::events,
+            "callbox:flow/session@0.1.0": crate::wit::callbox::flow::session,
+        },
+    });
+}
+
+pub use args::Args;
 pub use call::{Call, bridge, unbridge};
 pub use digits::{Dtmf, Gather, Gathered, Pattern};
 pub use error::{Error, Result};
@@ -130,6 +152,45 @@ macro_rules! flow {
                 }
             }
     $crate::wit::export!(Flow with_types_in $crate::wit);
+        };
+    };
+}
+
+/// Makes a function the entry of a job: a flow that runs without an incoming call, because the host starts it at boot or
+/// by the clock, or because `callbox call` or another flow asks for it.
+///
+/// The function takes the arguments as a [`Body`] (`application/json` when the host's configuration or `--arg` made
+/// them) and returns `()` or what it reports (a [`Body`], or a [`String`] as `text/plain`), bare or in a `Result` with
+/// [`Error`], [`String`] or `Box<dyn std::error::Error>`. The text of an error goes to the log.
+///
+/// ```no_run
+/// use callbox_sdk::{Body, Call, Result, session};
+/// use std::time::Duration;
+///
+/// callbox_sdk::job!(desk);
+///
+/// fn desk(_args: Body) -> Result {
+///     loop {
+///         let call = Call::new();
+///         match call.accept("desk", Duration::from_secs(600)) {
+///             Ok(()) => call.reject(486)?,
+///             Err(error) if error.is_timeout() => return Ok(()),
+///             Err(error) => return Err(error),
+///         }
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! job {
+    ($entry:path) => {
+        const _: () = {
+            struct Job;
+            impl $crate::wit_job::exports::callbox::flow::job::Guest for Job {
+                fn run(args: $crate::Body) -> ::core::result::Result<$crate::Body, ::std::string::String> {
+                    $crate::runtime::run_job(args, $entry)
+                }
+            }
+    $crate::wit_job::export!(Job with_types_in $crate::wit_job);
         };
     };
 }

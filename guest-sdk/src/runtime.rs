@@ -3,7 +3,7 @@
 use std::panic::{PanicHookInfo, set_hook};
 
 use crate::wit::callbox::flow::{session, sipcall};
-use crate::{Call, Error};
+use crate::{Body, Call, Error};
 
 #[doc(hidden)]
 pub use crate::logging::write as log;
@@ -56,6 +56,60 @@ impl Outcome for Result<(), Box<dyn std::error::Error>> {
 pub fn on_call<O: Outcome>(incoming: sipcall::Call, entry: impl FnOnce(Call) -> O) -> Result<(), String> {
     set_hook(Box::new(report_panic));
     entry(Call::from(incoming)).verdict()
+}
+
+/// What the entry of a job may return.
+#[diagnostic::on_unimplemented(
+    message = "a job's entry cannot return `{Self}`",
+    note = "return `()`, a `Body` or a `String`, or a `Result` of one of these with `callbox_sdk::Error`, `String` or \
+            `Box<dyn std::error::Error>`"
+)]
+pub trait JobOutcome {
+    /// What the job reports, or the text for the log if it failed.
+    fn report(self) -> Result<Body, String>;
+}
+
+/// What a job has to report.
+pub trait Report {
+    /// As a body.
+    fn body(self) -> Body;
+}
+
+impl Report for () {
+    fn body(self) -> Body {
+        Body::plain("")
+    }
+}
+
+impl Report for Body {
+    fn body(self) -> Body {
+        self
+    }
+}
+
+impl Report for String {
+    fn body(self) -> Body {
+        Body::plain(self)
+    }
+}
+
+impl<T: Report> JobOutcome for T {
+    fn report(self) -> Result<Body, String> {
+        Ok(self.body())
+    }
+}
+
+/// A job has no call of its own, so a hang-up that it did not expect is a failure.
+impl<T: Report, E: std::fmt::Display> JobOutcome for Result<T, E> {
+    fn report(self) -> Result<Body, String> {
+        self.map(Report::body).map_err(|error| error.to_string())
+    }
+}
+
+/// Runs an entry function on the arguments that the host handed over.
+pub fn run_job<O: JobOutcome>(args: Body, entry: impl FnOnce(Body) -> O) -> Result<Body, String> {
+    set_hook(Box::new(report_panic));
+    entry(args).report()
 }
 
 /// A panic becomes a trap without words; its text goes to the log first. Put together by hand, because `Display`

@@ -35,6 +35,11 @@ impl Body {
         Self::new("application/sdp", text.into())
     }
 
+    /// Plain text.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self::new("text/plain;charset=utf-8", text.into())
+    }
+
     /// The data as text; bytes that are not UTF-8 become U+FFFD.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.data).into_owned()

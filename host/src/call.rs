@@ -36,6 +36,7 @@ mod replacement;
 mod service;
 mod session;
 mod session_description;
+mod session_id;
 mod subscription;
 mod target;
 mod text;

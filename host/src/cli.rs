@@ -7,8 +7,10 @@
 //!
 //! Entry point: [`main`].
 
+mod call;
 mod check;
 mod compile;
+mod host;
 mod limits;
 mod log;
 mod process;
@@ -23,6 +25,7 @@ use clap::{Parser, Subcommand};
 const EXAMPLES: &str = "\
 Examples:
   callbox serve --config callbox.toml
+  callbox call acme/campaign --config callbox.toml --arg list=monday
   callbox check flow.wasm
   callbox limits
 
@@ -39,6 +42,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Call(call::Call),
     Check(check::Check),
     Limits(limits::Limits),
     #[command(hide = true)]
@@ -70,6 +74,7 @@ impl From<std::io::Error> for Failure {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Call(call) => call.run(),
         Command::Check(check) => check.run(),
         Command::Limits(limits) => limits.run(),
         Command::Compile(compile) => return compile.run(),

@@ -10,7 +10,9 @@
 
 mod cidr;
 mod credential;
+mod cron;
 mod error;
+mod job;
 pub mod limits;
 mod listen;
 mod reader;
@@ -22,7 +24,9 @@ use std::path::{Path, PathBuf};
 
 pub use cidr::Cidr;
 pub use credential::{Credential, Secret};
+pub use cron::Cron;
 pub use error::{ConfigError, Problem};
+pub use job::{Job, Start};
 pub use limits::Limits;
 pub use listen::{Listen, Transport};
 pub use route::{NumberRule, Route, RouteTarget};

@@ -1,7 +1,7 @@
 //! The sandbox: a flow is a WebAssembly component, and each call gets an instance of its own.
 //!
-//! [`Engine`] is made once; [`Loader`] turns a tenant's file into a [`FlowVersion`]; [`run_call`] gives one call an
-//! instance, runs it on the caller's task, and reports how it ended. `host_api` translates between the contract
+//! [`Engine`] is made once; [`Loader`] turns a tenant's file into a [`FlowVersion`]; [`run_call`] gives one call, and
+//! [`run_job`] one run of a job, an instance, runs it on the caller's task, and reports how it ended. `host_api` translates between the contract
 //! (`wit/`) and [`crate::call`], and decides nothing.
 //!
 //! It deliberately knows no SIP, no tenants and no routes. Invariants: an instance is never used for a second call;
@@ -34,5 +34,5 @@ pub use fuel::Budget;
 pub use inspect::{Inspection, Needs};
 pub use loader::{FlowVersion, LoadError, Loader};
 pub use outcome::Outcome;
-pub use runner::{RunReport, TrapPolicy, run_call};
+pub use runner::{RunReport, TrapPolicy, run_call, run_job};
 pub use source::{NotWasm, Source};

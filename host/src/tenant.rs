@@ -10,5 +10,9 @@
 mod dial;
 mod directory;
 mod flow;
+mod job;
+mod runs;
+mod schedule;
 
 pub use directory::{Directory, Loaded};
+pub use job::{Job, JobArgs, NoJob};

@@ -87,18 +87,41 @@ impl Setup {
     }
 
     /// A flow of some tenant from any file; `more` are further lines of its table.
-    pub fn tenant_flow(mut self, tenant: &str, number: &str, file: &Path, more: &str) -> Self {
-        let flow = format!("[tenant.flow.{number}]\nfile = {file:?}\n{more}\n");
+    pub fn tenant_flow(self, tenant: &str, number: &str, file: &Path, more: &str) -> Self {
+        let mut setup = self.job(tenant, number, file, more);
+        writeln!(
+            setup.routes,
+            "[[route]]\nnumber = {number:?}\ntenant = {tenant:?}\nflow = {number:?}"
+        )
+        .unwrap();
+        setup
+    }
+
+    /// A flow that no call is routed to.
+    pub fn job(mut self, tenant: &str, name: &str, file: &Path, more: &str) -> Self {
+        let flow = format!("[tenant.flow.{name}]\nfile = {file:?}\n{more}\n");
         match self.tenants.iter_mut().find(|(name, _)| name == tenant) {
             Some((_, flows)) => flows.push_str(&flow),
             None => self.tenants.push((tenant.to_owned(), flow)),
         }
+        self
+    }
+
+    /// Calls to the user part `number` wait for a session of this tenant that accepts them.
+    pub fn service(mut self, tenant: &str, number: &str, service: &str) -> Self {
         writeln!(
             self.routes,
-            "[[route]]\nnumber = {number:?}\ntenant = {tenant:?}\nflow = {number:?}"
+            "[[route]]\nnumber = {number:?}\ntenant = {tenant:?}\nservice = {service:?}"
         )
         .unwrap();
         self
+    }
+
+    /// Writes the configuration file, for a command other than `serve`.
+    pub fn write(&self, folder: &Path) -> PathBuf {
+        let config = folder.join("callbox.toml");
+        fs::write(&config, self.toml(folder)).expect("a file in a temporary folder");
+        config
     }
 
     /// Keeps compiled flows there; without it in a folder that goes with the server, so that nothing is shared.
@@ -162,8 +185,7 @@ impl Setup {
     /// Starts it and waits until it answers.
     pub fn start(self) -> Callbox {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let config = folder.path().join("callbox.toml");
-        fs::write(&config, self.toml(folder.path())).expect("a file in a temporary folder");
+        let config = self.write(folder.path());
         let log = folder.path().join("log");
         let create = || {
             fs::File::options()

@@ -15,6 +15,7 @@ use super::facts::{Facts, body, lossy, user_of};
 use super::leg::{Direction, Leg, LegInner, LegShared, Phase};
 use super::service::ServiceCall;
 use super::session::{Session, SessionContext};
+use super::session_id;
 
 /// Decides what answers a call.
 pub trait IncomingCalls: Send + Sync + 'static {
@@ -162,9 +163,9 @@ impl IncomingCall {
             .unwrap_or_default()
     }
 
-    /// Opens the session that answers the call. Its id is the Call-ID.
+    /// Opens the session that answers the call.
     pub fn open(&mut self, context: SessionContext) -> (Session, Leg) {
-        let session = Session::open(self.call_id(), context, Arc::clone(&self.shard));
+        let session = Session::open(session_id::next(), context, Arc::clone(&self.shard));
         let leg = session.shared.enlist_first(|id| {
             let mut inner = LegInner::new(Phase::RingingIn, Direction::Inbound, Arc::clone(&self.shard));
             inner.sip = Some(self.sip);

@@ -21,6 +21,7 @@ use super::leg::{Leg, LegShared};
 use super::policy::DialPolicy;
 use super::registration::RegistrationShared;
 use super::service::Services;
+use super::session_id;
 use super::subscription::SubscriptionShared;
 use super::text::{Body, Header};
 
@@ -125,6 +126,12 @@ impl Session {
         }
     }
 
+    /// A session that no call began.
+    #[must_use]
+    pub fn begin(context: SessionContext, shard: Arc<ShardQueue>) -> Self {
+        Self::open(session_id::next(), context, shard)
+    }
+
     /// A session that no call began, on a queue that no shard serves: what its legs send goes nowhere. For tests and
     /// benchmarks of what runs on a session.
     #[must_use]
@@ -132,7 +139,7 @@ impl Session {
         Self::open(id, context, ShardQueue::new(crate::wire::ShardWaker::new()))
     }
 
-    /// Unique among the sessions of this host; the Call-ID of the call that began it, if one did.
+    /// Unique among the sessions of this host: at most 64 letters, digits and hyphens.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.shared.id

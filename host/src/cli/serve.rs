@@ -1,21 +1,16 @@
 //! `callbox serve`: answers calls until it is told to stop.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use anyhow::anyhow;
 
-use super::wire_config::wire_config;
-use super::{Failure, log, process};
-use crate::call::{Exchange, IncomingCalls, Neighbours, ShardQueue};
+use super::host::Host;
+use super::{Failure, log};
 use crate::config::{Config, Listen, LogFormat};
-use crate::plugin::{Engine, Loader};
-use crate::tenant::{Directory, Loaded};
-use crate::wire::{self, Wire};
+use crate::tenant::Loaded;
+use crate::wire::Wire;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,37 +61,14 @@ impl Serve {
         let level = self.log_level.or_else(|| config.log.level.clone());
         let _log = log::start(format, level.as_deref(), config.limits.host.log_queue_lines)
             .map_err(Failure::NotTried)?;
-        if let Some(files) = process::raise_open_files() {
-            tracing::debug!(files, "open files");
-        }
+        let host = Host::new(&config, config.limits.host.calls_max)?;
+        let loaded = host.control.block_on(host.directory.load_all(&host.loader));
+        let mut signals = host.signals()?;
+        let wire = host.listen(&config)?;
 
-        let engine =
-            Engine::new(&config.limits.plugin, config.limits.host.calls_max).context("cannot start")?;
-        let calls_max = engine.calls_max();
-        let cache = config.cache_dir.clone().map_or_else(default_cache, Ok)?;
-        let program = std::env::current_exe().context("cannot find callbox itself, which compiles flows")?;
-        let loader = Loader::new(engine, &cache, program)
-            .with_context(|| format!("cannot keep compiled flows in {} (cache_dir)", cache.display()))?;
-
-        let flows = flow_runtime()?;
-        let directory = Directory::new(&config, calls_max, flows.handle().clone());
-        let control = control_runtime()?;
-        let loaded = control.block_on(directory.load_all(&loader));
-        let mut signals = control
-            .block_on(async { Signals::new() })
-            .context("cannot wait for signals")?;
-
-        let incoming: Arc<dyn IncomingCalls> = Arc::clone(&directory) as _;
-        let neighbours = Neighbours::new();
-        let wire = wire::start(wire_config(&config), |shard, waker| {
-            let queue = ShardQueue::new(waker);
-            neighbours.add(shard.0, &queue);
-            Exchange::new(queue, Arc::clone(&incoming)).among(&neighbours)
-        })
-        .context("cannot start")?;
-
-        announce(&mut io::stdout().lock(), &wire, &loaded, calls_max)?;
-        let broken = control.block_on(async {
+        announce(&mut io::stdout().lock(), &wire, &loaded, host.calls_max)?;
+        host.directory.start_jobs();
+        let broken = host.control.block_on(async {
             tokio::select! {
                 () = signals.next() => false,
                 () = wire.broken() => true,
@@ -106,95 +78,12 @@ impl Serve {
             return Err(anyhow!("a SIP thread died, see the message above; start callbox again").into());
         }
         tracing::info!(
-            calls = directory.calls(),
+            calls = host.directory.calls(),
             "stopping: no new calls, hanging up those that are up"
         );
-        let drained = control.block_on(async {
-            let drain = Duration::from_millis(config.limits.host.drain_ms);
-            tokio::select! {
-                drained = stop(&directory, &wire, drain) => drained,
-                () = signals.next() => false,
-            }
-        });
-        if !drained {
-            tracing::warn!(legs = wire.legs(), "stopped before every call was ended");
-        }
-        wire.shutdown();
-        // A flow that computes goes on until its next turn; the process does not wait for it.
-        flows.shutdown_background();
+        host.stop(wire, &mut signals);
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Ends all calls; true when nothing is left of them.
-async fn stop(directory: &Directory, wire: &Wire, within: Duration) -> bool {
-    let until = Instant::now() + within;
-    wire.stop_accepting();
-    directory.end_calls();
-    while directory.calls() > 0 || wire.legs() > 0 {
-        if Instant::now() >= until {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    true
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-/// The threads that flows run on: as many as cores, each politer than SIP. Flows wait for times and for SIP, never for
-/// files: a runtime without the system's event queue wakes them with less.
-fn flow_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_time()
-        .thread_name("flow")
-        .on_thread_start(process::be_polite)
-        .build()
-        .map_err(|error| {
-            anyhow!(
-                "cannot start the threads of the flows: {error}; raise the limit of processes (ulimit -u)"
-            )
-        })
-}
-
-/// What is neither SIP nor a flow: loading, signals, the end. Runs on the main thread.
-fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot wait for signals and files")
-}
-
-/// The folder of the user's caches (XDG base directories).
-fn default_cache() -> anyhow::Result<PathBuf> {
-    let set = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| Path::new(value).is_absolute())
-            .map(PathBuf::from)
-    };
-    set("XDG_CACHE_HOME")
-        .or_else(|| set("HOME").map(|home| home.join(".cache")))
-        .map(|caches| caches.join("callbox"))
-        .context("no folder for compiled flows: neither XDG_CACHE_HOME nor HOME is set; write cache_dir = \"…\" in the configuration")
 }
 
 /// Says what is there: one line a listener and a flow, then `ready:` as the last line.

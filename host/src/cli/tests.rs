@@ -48,6 +48,16 @@ fn every_subcommand_has_examples() {
                 "SIGTERM",
             ][..],
         ),
+        (
+            "call",
+            &[
+                "Examples:",
+                "TENANT/FLOW",
+                "KEY=VALUE",
+                "--listen",
+                "Exit status: 0",
+            ],
+        ),
         ("check", &["Examples:", "Exit status: 0", "FLOW.wasm"]),
         ("limits", &["Examples:", "callbox limits"]),
     ] {

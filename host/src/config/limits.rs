@@ -362,6 +362,9 @@ limits! {
         call_max_s: u64 = 14_400, 1..=604_800, "seconds",
             "The life of one instance, waits included.",
             "every leg is hung up and the instance dropped.";
+        job_max_s: u64 = 604_800, 1..=31_536_000, "seconds",
+            "The life of one run of a job, waits included: a week, for jobs that keep a registration; those that the host restarts begin anew.",
+            "every leg is hung up and the instance dropped.";
         log_line_max_bytes: usize = 4_096, 64..=65_536, "bytes",
             "One line of a flow's log.",
             "the line is cut and marked.";

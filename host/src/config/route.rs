@@ -7,7 +7,6 @@ use regex::Regex;
 use super::error::did_you_mean;
 use super::limits::Limits;
 use super::reader::{Located, Section, Source};
-use super::tenant::check_name;
 use super::{Cidr, Tenant};
 
 /// One route. What it does not name it does not ask about; a route without any condition takes every call.
@@ -122,7 +121,12 @@ fn read_route(source: &Source<'_>, mut section: Section<'_, '_>, tenants: &[Tena
             RouteTarget::Flow(find(source, &flow, &wrong, flows)?)
         }
         (None, Some(service)) => {
-            check_name(source, service.at, &service.key, &service.value);
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.,".contains(&byte);
+            let name = &service.value;
+            if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
+                let fix = "write 1 to 64 letters, digits, '-', '_', '.' or ','";
+                source.problem(&service, "is not a name", fix);
+            }
             RouteTarget::Service(service.value)
         }
         (None, None) => {

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::Cidr;
 use super::credential::{self, Credential};
 use super::limits::Limits;
 use super::reader::{Section, Source};
 use super::trunk::{self, Trunk};
+use super::{Cidr, Job};
 
 /// A customer of this host: a name and its flows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +108,8 @@ pub struct Flow {
     pub trap_code: u16,
     /// What `session.config` returns: text by key.
     pub config: BTreeMap<String, String>,
+    /// `[tenant.flow.NAME.job]`: the flow is a job. One without this table may be a job all the same, for who asks for it.
+    pub job: Option<Job>,
 }
 
 pub(super) fn read(source: &Source<'_>, sections: Vec<Section<'_, '_>>, limits: &Limits) -> Vec<Tenant> {
@@ -214,6 +216,9 @@ fn read_flow(source: &Source<'_>, name: String, mut section: Section<'_, '_>) ->
         .unwrap_or_default()
         .into_iter()
         .collect();
+    let job = section
+        .section("job")
+        .map(|section| super::job::read(source, section));
     section.finish();
     // Kept even when the file is missing: the problem is noted, and routes to this flow are not a second one.
     let file = source.path(&file.map(|file| file.value).unwrap_or_default());
@@ -223,6 +228,7 @@ fn read_flow(source: &Source<'_>, name: String, mut section: Section<'_, '_>) ->
         auto_ring,
         trap_code,
         config,
+        job,
     }
 }
 

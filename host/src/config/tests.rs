@@ -248,9 +248,26 @@ fn a_mistake_names_file_line_key_and_fix() {
             "dir/callbox.toml:49: route[2].flow: \"bussy\" is not a flow of \"umbrella\"; did you mean \"busy\"?",
         ),
         (
+            "file = \"flows/ivr.wasm\"",
+            "file = \"flows/ivr.wasm\"\njob = { start = \"noon\" }",
+            "dir/callbox.toml:21: tenant[0].flow.ivr.job.start: \"noon\" is not a start; write start = \"boot\", every = \"15m\" or cron = \"30 3 * * *\"",
+        ),
+        (
+            "file = \"flows/ivr.wasm\"",
+            "file = \"flows/ivr.wasm\"\njob = { every = \"15\", restart = true }",
+            "dir/callbox.toml:21: tenant[0].flow.ivr.job.every: \"15\" is not a time; write 1 second to 366 days as in \"90s\", \"15m\", \"1h30m\" or \"2d\"\n\
+             dir/callbox.toml:21: tenant[0].flow.ivr.job.restart: is for start = \"boot\"; leave it out",
+        ),
+        (
+            "file = \"flows/ivr.wasm\"",
+            "file = \"flows/ivr.wasm\"\njob = { every = \"1m\", cron = \"* * * * *\", at = \"12:00\" }",
+            "dir/callbox.toml:21: tenant[0].flow.ivr.job.at: is not a key; known here: args, cron, every, restart, start\n\
+             dir/callbox.toml:21: tenant[0].flow.ivr.job: has more than one of start, every and cron; write one, or a flow of its own for each",
+        ),
+        (
             "flow = \"busy\"",
             "service = \"a b\"",
-            "dir/callbox.toml:49: route[2].service: \"a b\" is not a name; write 1 to 64 letters, digits, '-', '_' or '.'",
+            "dir/callbox.toml:49: route[2].service: \"a b\" is not a name; write 1 to 64 letters, digits, '-', '_', '.' or ','",
         ),
         (
             "flow = \"busy\"",

@@ -17,6 +17,7 @@ mod sipcall;
 mod subscription;
 mod types;
 
+pub(super) use types::body;
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 

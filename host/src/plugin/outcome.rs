@@ -73,8 +73,10 @@ pub enum Outcome {
     Trapped(String),
     /// The flow called `exit` with this status.
     Exited(i32),
-    /// The call reached its maximum length.
+    /// The call, or the job, reached its maximum length.
     TooLong {
+        /// The name of the limit.
+        limit: &'static str,
         /// The limit in seconds.
         limit_s: u64,
     },
@@ -302,8 +304,8 @@ impl fmt::Display for Outcome {
             Outcome::Panicked(None) => f.write_str("panicked without a word"),
             Outcome::Trapped(text) => write!(f, "trapped: {text}"),
             Outcome::Exited(status) => write!(f, "exited with status {status}"),
-            Outcome::TooLong { limit_s } => {
-                write!(f, "lasted longer than {limit_s} s (limits.plugin.call_max_s)")
+            Outcome::TooLong { limit, limit_s } => {
+                write!(f, "lasted longer than {limit_s} s ({limit})")
             }
             Outcome::PoolFull(text) => write!(f, "no instance was free: {text}"),
             Outcome::NotInstantiated(text) => write!(f, "could not be instantiated: {text}"),

@@ -1,9 +1,9 @@
-//! One call, one instance: made, run, judged, dropped.
+//! One call or one run of a job, one instance: made, run, judged, dropped.
 //!
-//! Entry point: [`run_call`], a future that the caller runs on the flow runtime. Dropping it ends a waiting guest at
+//! Entry points: [`run_call`] and [`run_job`], futures that the caller runs on the flow runtime. Dropping one ends a waiting guest at
 //! once and hangs up its legs; a computing one ends at its next turn. Knows no SIP and no tenants.
 //!
-//! Invariants: a store runs one call; after a trap it is dropped; every leg of the session has ended on the way out,
+//! Invariants: a store runs once; after a trap it is dropped; every leg of the session has ended on the way out,
 //! whatever the guest did.
 
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use wasmtime::Store;
 
 use super::engine::Engine;
 use super::fuel::Budget;
-use super::host_api::bindings::Entry;
+use super::host_api::{self, bindings::Entry};
 use super::loader::FlowVersion;
 use super::outcome::{self, Context, Outcome};
 use super::state::{self, CallState};
-use crate::call::{Leg, Session};
+use crate::call::{Body, Leg, Session};
 
 /// What a caller hears when the flow ends without having answered or rejected the call.
 const NOT_ANSWERED: u16 = 480;
@@ -55,6 +55,14 @@ pub struct RunReport {
     pub backtrace: Option<String>,
     /// The last log lines before a trap, oldest first.
     pub last_lines: Vec<String>,
+    /// What a job that finished reports.
+    pub reported: Option<Body>,
+}
+
+/// What an instance is asked to do.
+enum Task {
+    Call(Leg),
+    Job(Body),
 }
 
 /// Runs a call in an instance of its own.
@@ -70,21 +78,50 @@ pub async fn run_call(
     let context = session.context();
     let span = tracing::info_span!(
         "call",
-        call = session.id(),
+        call = leg.sip_call_id(),
+        session = session.id(),
         tenant = &*context.tenant,
         flow = &*context.flow,
         version = &*context.version
     );
     let turns = session.turns();
     turns
-        .run(run(version, policy, session, leg).instrument(span))
+        .run(run(version, policy, session, Task::Call(leg)).instrument(span))
         .await
 }
 
-async fn run(version: Arc<FlowVersion>, policy: TrapPolicy, session: Session, leg: Leg) -> RunReport {
+/// Runs a job in an instance of its own.
+///
+/// When the future returns, every leg of the session has been ended: an accepted call that was not answered with 480, or
+/// by `policy` when the job trapped.
+pub async fn run_job(
+    version: Arc<FlowVersion>,
+    policy: TrapPolicy,
+    session: Session,
+    args: Body,
+) -> RunReport {
+    let context = session.context();
+    let span = tracing::info_span!(
+        "job",
+        session = session.id(),
+        tenant = &*context.tenant,
+        flow = &*context.flow,
+        version = &*context.version
+    );
+    let turns = session.turns();
+    turns
+        .run(run(version, policy, session, Task::Job(args)).instrument(span))
+        .await
+}
+
+async fn run(version: Arc<FlowVersion>, policy: TrapPolicy, session: Session, task: Task) -> RunReport {
     let started = Instant::now();
     let limits = version.engine().limits().clone();
-    let mut store = match open(version.engine(), session) {
+    let (limit, limit_s) = match task {
+        Task::Call(_) => ("limits.plugin.call_max_s", limits.call_max_s),
+        Task::Job(_) => ("limits.plugin.job_max_s", limits.job_max_s),
+    };
+    let mut store = match open(version.engine(), session, Duration::from_secs(limit_s)) {
         Ok(store) => store,
         Err((error, session)) => {
             // Only a misconfigured engine refuses to count fuel.
@@ -94,7 +131,7 @@ async fn run(version: Arc<FlowVersion>, policy: TrapPolicy, session: Session, le
     };
     let mut context = Context::default();
     let ends = store.data().ends();
-    let result = tokio::time::timeout_at(ends, guest(&version, &mut store, leg, &mut context.running)).await;
+    let result = tokio::time::timeout_at(ends, guest(&version, &mut store, task, &mut context.running)).await;
     if let Ok(counter) = store.get_fuel() {
         store.data_mut().meter.entering_host(counter);
     }
@@ -105,11 +142,19 @@ async fn run(version: Arc<FlowVersion>, policy: TrapPolicy, session: Session, le
     context.refused = state.holdings.refused();
     context.last_line = last_lines.last().cloned();
     let mut backtrace = None;
+    let mut reported = None;
     let outcome = match result {
-        Err(_) => Outcome::TooLong {
-            limit_s: limits.call_max_s,
+        Err(_) => Outcome::TooLong { limit, limit_s },
+        Ok(Ok(Ok(report))) => match report
+            .map(|(kind, data)| state.session.body(&kind, data))
+            .transpose()
+        {
+            Ok(report) => {
+                reported = report;
+                Outcome::Finished
+            }
+            Err(error) => Outcome::Failed(format!("what it reports is no body: {error}")),
         },
-        Ok(Ok(Ok(()))) => Outcome::Finished,
         Ok(Ok(Err(text))) => Outcome::Failed(text),
         Ok(Err(error)) => {
             backtrace = outcome::backtrace_of(&error);
@@ -132,14 +177,19 @@ async fn run(version: Arc<FlowVersion>, policy: TrapPolicy, session: Session, le
         suppressed_lines,
         backtrace,
         last_lines,
+        reported,
     };
     report.log();
     report
 }
 
-fn open(engine: &Engine, session: Session) -> Result<Store<CallState>, (wasmtime::Error, Session)> {
+fn open(
+    engine: &Engine,
+    session: Session,
+    life: Duration,
+) -> Result<Store<CallState>, (wasmtime::Error, Session)> {
     let limits = engine.limits();
-    let mut store = Store::new(engine.wasmtime(), CallState::new(session, limits));
+    let mut store = Store::new(engine.wasmtime(), CallState::new(session, limits, life));
     store.limiter(|state| &mut state.holdings);
     store.set_hostcall_fuel(limits.hostcall_fuel);
     store.set_max_component_handles(limits.handles_max);
@@ -154,23 +204,38 @@ fn open(engine: &Engine, session: Session) -> Result<Store<CallState>, (wasmtime
     }
 }
 
+/// What a job has to report: a MIME type and the bytes.
+type Reported = Option<(String, Vec<u8>)>;
+
 /// The guest from its making to its return. The outer error is a trap, the inner one the flow's own.
 async fn guest(
     version: &FlowVersion,
     store: &mut Store<CallState>,
-    leg: Leg,
+    task: Task,
     running: &mut bool,
-) -> wasmtime::Result<Result<(), String>> {
-    let leg = store.data_mut().table.push(leg)?;
-    match version.entry() {
-        Entry::Call(entry) => {
+) -> wasmtime::Result<Result<Reported, String>> {
+    match (version.entry(), task) {
+        (Entry::Call(entry), Task::Call(leg)) => {
+            let leg = store.data_mut().table.push(leg)?;
             let flow = entry.instantiate_async(&mut *store).await?;
             *running = true;
             let result = flow.callbox_flow_handler().call_on_call(&mut *store, leg).await?;
-            Ok(result.map_err(|text| outcome::flow_text(&text)))
+            Ok(result.map(|()| None).map_err(|text| outcome::flow_text(&text)))
         }
-        Entry::Job(_) => Err(wasmtime::Error::msg(
+        (Entry::Job(entry), Task::Job(args)) => {
+            let flow = entry.instantiate_async(&mut *store).await?;
+            *running = true;
+            let args = host_api::body(&args);
+            let result = flow.callbox_flow_job().call_run(&mut *store, &args).await?;
+            Ok(result
+                .map(|report| Some((report.content_type, report.data)))
+                .map_err(|text| outcome::flow_text(&text)))
+        }
+        (Entry::Job(_), Task::Call(_)) => Err(wasmtime::Error::msg(
             "a job-flow cannot take a call: route it to a flow of world call-flow",
+        )),
+        (Entry::Call(_), Task::Job(_)) => Err(wasmtime::Error::msg(
+            "a call-flow cannot be run as a job: build it against the world job-flow",
         )),
     }
 }
@@ -185,6 +250,7 @@ impl RunReport {
             suppressed_lines: 0,
             backtrace: None,
             last_lines: Vec::new(),
+            reported: None,
         };
         report.log();
         report

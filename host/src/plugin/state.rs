@@ -44,7 +44,8 @@ struct Wasi {
 pub(super) struct LimitReached(pub(super) String);
 
 impl CallState {
-    pub(super) fn new(session: Session, limits: &PluginLimits) -> Self {
+    /// `life` is the longest that the instance may live.
+    pub(super) fn new(session: Session, limits: &PluginLimits, life: Duration) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.resources_max);
         Self {
@@ -53,12 +54,12 @@ impl CallState {
             meter: Meter::new(limits),
             holdings: Holdings::new(limits),
             log: FlowLog::new(limits),
-            ends: Instant::now() + Duration::from_secs(limits.call_max_s),
+            ends: Instant::now() + life,
             wasi: None,
         }
     }
 
-    /// When the call has reached its maximum length.
+    /// When the instance has reached its maximum life.
     pub(super) fn ends(&self) -> Instant {
         self.ends
     }

@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::dial::DialRules;
-use super::flow::Flow;
-use crate::call::{IncomingCall, IncomingCalls, Refusal, Services, SessionContext, WaitingRoom};
+use super::flow::{Flow, Version};
+use super::runs::Runs;
+use crate::call::{IncomingCall, IncomingCalls, Refusal, Services, SessionContext, ShardQueue, WaitingRoom};
 use crate::config::limits::CallLimits;
 use crate::config::{Config, Route, RouteTarget};
 use crate::plugin::{Loader, TrapPolicy, World, run_call};
@@ -23,16 +24,12 @@ const LOADS_AT_ONCE: usize = 8;
 /// Every tenant, flow and route of a configuration.
 pub struct Directory {
     /// In the order of the configuration: tenants, and the flows of each.
-    flows: Vec<Flow>,
+    pub(super) flows: Vec<Flow>,
     routes: Vec<Target>,
     room: Arc<WaitingRoom>,
-    permits: Arc<Semaphore>,
-    permits_in_all: usize,
+    pub(super) runs: Arc<Runs>,
     limits: Arc<CallLimits>,
     retry_after: Duration,
-    runtime: Handle,
-    draining: AtomicBool,
-    ending: watch::Sender<bool>,
     refused: AtomicU64,
 }
 
@@ -82,32 +79,44 @@ impl Directory {
             );
             names.push(name);
         }
-        let routes = config.routes.iter().filter_map(|route| {
-            let to = match &route.to {
-                RouteTarget::Flow(flow) => Answerer::Flow(first.get(route.tenant)? + flow),
-                RouteTarget::Service(service) => Answerer::Service {
-                    tenant: Arc::clone(names.get(route.tenant)?),
-                    name: service.as_str().into(),
-                },
-            };
-            Some(Target {
-                route: route.clone(),
-                to,
+        let routes: Vec<Target> = config
+            .routes
+            .iter()
+            .filter_map(|route| {
+                let to = match &route.to {
+                    RouteTarget::Flow(flow) => Answerer::Flow(first.get(route.tenant)? + flow),
+                    RouteTarget::Service(service) => Answerer::Service {
+                        tenant: Arc::clone(names.get(route.tenant)?),
+                        name: service.as_str().into(),
+                    },
+                };
+                Some(Target {
+                    route: route.clone(),
+                    to,
+                })
             })
-        });
+            .collect();
+        for target in &routes {
+            if let Answerer::Flow(flow) = target.to
+                && let Some(flow) = flows.get_mut(flow)
+            {
+                flow.takes_calls = true;
+            }
+        }
         Arc::new(Self {
-            routes: routes.collect(),
+            routes,
             flows,
             room,
-            permits: Arc::new(Semaphore::new(calls_max)),
-            permits_in_all: calls_max,
+            runs: Arc::new(Runs::new(calls_max, runtime)),
             limits: Arc::new(config.limits.call.clone()),
             retry_after,
-            runtime,
-            draining: AtomicBool::new(false),
-            ending: watch::Sender::new(false),
             refused: AtomicU64::new(0),
         })
+    }
+
+    /// Loads one flow; none if there is none at this position.
+    pub async fn load_one(&self, flow: usize, loader: &Loader) -> Option<Loaded> {
+        self.load(flow, loader).await
     }
 
     /// Loads every flow, some at a time. One that fails is reported and leaves the others alone.
@@ -129,10 +138,18 @@ impl Directory {
     async fn load(&self, index: usize, loader: &Loader) -> Option<Loaded> {
         let flow = self.flows.get(index)?;
         let version = match loader.load(&flow.file).await {
-            Ok(version) if version.world() != World::CallFlow => Err(format!(
-                "{}: it implements the world {}, and calls need call-flow",
+            Ok(version) if flow.takes_calls && version.world() != World::CallFlow => Err(format!(
+                "{}: it implements the world {}, and calls need call-flow: take the route to it away, or build it with a \
+                 call handler",
                 flow.file.display(),
                 version.world()
+            )),
+            Ok(version) if flow.job.is_some() && version.world() != World::JobFlow => Err(format!(
+                "{}: it implements the world {}, and a job needs job-flow: take the table [tenant.flow.{}.job] away, or \
+                 build it with a job",
+                flow.file.display(),
+                version.world(),
+                flow.name
             )),
             Ok(version) => {
                 let name = version.version().to_owned();
@@ -161,11 +178,10 @@ impl Directory {
             .map(|target| &target.to)
     }
 
-    /// Calls whose flow runs.
+    /// Calls and jobs whose flow runs.
     #[must_use]
     pub fn calls(&self) -> usize {
-        self.permits_in_all
-            .saturating_sub(self.permits.available_permits())
+        self.runs.count()
     }
 
     /// Calls refused with 503 so far.
@@ -174,16 +190,35 @@ impl Directory {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Takes no more calls: they get 503. Calls that are up go on.
+    /// Takes no more calls, which get 503, and starts no more jobs. What is up goes on.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.runs.drain();
         self.room.drain();
     }
 
-    /// Ends every call: flows are dropped where they wait, and their legs are hung up.
+    /// Ends every call and job: flows are dropped where they wait, and their legs are hung up.
     pub fn end_calls(&self) {
         self.drain();
-        self.ending.send_replace(true);
+        self.runs.end();
+    }
+
+    /// A shard runs: sessions of jobs may live on it.
+    pub fn add_shard(&self, queue: Arc<ShardQueue>) {
+        self.runs.add_shard(queue);
+    }
+
+    /// What a session of this flow is told and granted.
+    pub(super) fn context(&self, flow: &Flow, version: &Version) -> SessionContext {
+        SessionContext {
+            tenant: Arc::clone(&flow.tenant),
+            flow: Arc::clone(&flow.name),
+            version: Arc::clone(&version.name),
+            config: Arc::clone(&flow.config),
+            auto_ring: flow.auto_ring,
+            policy: Arc::clone(&flow.dial) as _,
+            services: flow.services.clone(),
+            limits: Arc::clone(&self.limits),
+        }
     }
 
     fn busy(&self, why: &'static str, flow: &Flow) -> Refusal {
@@ -218,36 +253,24 @@ impl IncomingCalls for Directory {
             tracing::info!(call = call.call_id(), user, %source, "404: no route");
             return Err(Refusal::new(404));
         };
-        if self.draining.load(Ordering::Acquire) {
+        if self.runs.is_draining() {
             return Err(self.busy("shutting down", flow));
         }
         let Some(version) = flow.current() else {
             tracing::warn!(call = call.call_id(), tenant = %flow.tenant, flow = %flow.name, "500: the flow is not loaded");
             return Err(Refusal::new(500));
         };
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+        let Some(permit) = self.runs.permit() else {
             return Err(self.busy("limits.calls_max reached", flow));
         };
-        let (session, leg) = call.open(SessionContext {
-            tenant: Arc::clone(&flow.tenant),
-            flow: Arc::clone(&flow.name),
-            version: Arc::clone(&version.name),
-            config: Arc::clone(&flow.config),
-            auto_ring: flow.auto_ring,
-            policy: Arc::clone(&flow.dial) as _,
-            services: flow.services.clone(),
-            limits: Arc::clone(&self.limits),
-        });
+        let (session, leg) = call.open(self.context(flow, &version));
         let policy = TrapPolicy {
             status: flow.trap_code,
         };
-        let mut ending = self.ending.subscribe();
-        self.runtime.spawn(async move {
-            tokio::select! {
-                _report = run_call(Arc::clone(&version.flow), policy, session, leg) => {}
-                // Dropping the run hangs its legs up.
-                _ = ending.wait_for(|ending| *ending) => {}
-            }
+        let runs = Arc::clone(&self.runs);
+        self.runs.runtime().spawn(async move {
+            let run = run_call(Arc::clone(&version.flow), policy, session, leg);
+            runs.until_the_end(run).await;
             drop(permit);
         });
         Ok(())

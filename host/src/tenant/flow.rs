@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 
 use super::dial::DialRules;
 use crate::call::Services;
+use crate::config::Job;
 use crate::plugin::FlowVersion;
 
 pub(super) struct Flow {
@@ -19,6 +20,10 @@ pub(super) struct Flow {
     pub(super) trap_code: u16,
     pub(super) dial: Arc<DialRules>,
     pub(super) services: Services,
+    /// When the host runs it by itself.
+    pub(super) job: Option<Job>,
+    /// Calls are routed to it.
+    pub(super) takes_calls: bool,
     current: ArcSwapOption<Version>,
 }
 
@@ -44,6 +49,8 @@ impl Flow {
             trap_code: flow.trap_code,
             dial: Arc::clone(dial),
             services: services.clone(),
+            job: flow.job.clone(),
+            takes_calls: false,
             current: ArcSwapOption::empty(),
         }
     }

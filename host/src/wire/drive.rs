@@ -108,8 +108,12 @@ impl<C: ShardCore> Shard<C> {
     }
 
     fn publish(&self) {
-        if let Some(legs) = self.shared.legs.get(usize::from(self.index.0)) {
-            legs.store(self.endpoint.counts().legs, Ordering::Relaxed);
+        let (counts, index) = (self.endpoint.counts(), usize::from(self.index.0));
+        if let Some(legs) = self.shared.legs.get(index) {
+            legs.store(counts.legs, Ordering::Relaxed);
+        }
+        if let Some(standing) = self.shared.standing.get(index) {
+            standing.store(counts.registrations + counts.subscriptions, Ordering::Relaxed);
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub(super) lookups: Semaphore,
     /// Legs alive, by [`ShardIndex`]; published by each shard after a turn.
     pub(super) legs: Vec<AtomicUsize>,
+    /// Registrations and subscriptions likewise.
+    pub(super) standing: Vec<AtomicUsize>,
     /// Shards end when it is set and they are woken.
     pub(super) stop: AtomicBool,
     /// No new connections once it says true.

@@ -144,6 +144,7 @@ pub fn start<C: ShardCore>(
         counters: Counters::default(),
         lookups: Semaphore::new(config.limits.name_lookups),
         legs: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+        standing: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
         stop: AtomicBool::new(false),
         closing: watch::Sender::new(false),
         broken: watch::Sender::new(false),
@@ -291,6 +292,16 @@ impl Wire {
             .sum()
     }
 
+    /// Registrations and subscriptions in all endpoints, those included whose end the peer has not confirmed.
+    #[must_use]
+    pub fn standing(&self) -> usize {
+        self.shared
+            .standing
+            .iter()
+            .map(|standing| standing.load(Ordering::Relaxed))
+            .sum()
+    }
+
     /// TCP connections open or being opened.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -303,7 +314,7 @@ impl Wire {
     }
 
     /// Ends the shards and waits for their threads. Calls that are still up are forgotten without a word, so end them
-    /// first and wait until [`Wire::legs`] is 0.
+    /// first and wait until [`Wire::legs`] and [`Wire::standing`] are 0.
     pub fn shutdown(mut self) {
         self.stop();
     }

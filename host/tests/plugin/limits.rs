@@ -287,7 +287,13 @@ async fn the_calls_length_ends_a_waiting_flow() {
     let report = Sandbox::new(limits)
         .run(flow("", "(call $sleep (i32.const 3600000)) (i32.const 0)"))
         .await;
-    assert_eq!(report.outcome, Outcome::TooLong { limit_s: 1 });
+    assert_eq!(
+        report.outcome,
+        Outcome::TooLong {
+            limit: "limits.plugin.call_max_s",
+            limit_s: 1
+        }
+    );
     assert!(started.elapsed() < Duration::from_secs(5));
 }
 

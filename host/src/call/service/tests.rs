@@ -168,13 +168,17 @@ impl House {
 
     /// A session of this tenant on the first shard.
     fn session(&self, tenant: &str) -> Session {
+        self.ringing(tenant, false)
+    }
+
+    fn ringing(&self, tenant: &str, auto_ring: bool) -> Session {
         let names = ["desk", "door"].into_iter().map(str::to_owned);
         let context = SessionContext {
             tenant: tenant.into(),
             flow: "flow".into(),
             version: "1".into(),
             config: Arc::new(BTreeMap::new()),
-            auto_ring: false,
+            auto_ring,
             policy: Arc::new(Anywhere),
             services: Services::new(Arc::clone(&self.room), names.collect::<BTreeSet<_>>()),
             limits: Arc::new(CallLimits::default()),
@@ -424,4 +428,21 @@ async fn a_call_goes_to_the_registration_whose_contact_it_was_sent_to() {
         accepts(&acme).await,
         Err(CallError::UnknownDestination(_))
     ));
+}
+
+#[tokio::test]
+async fn the_host_rings_when_a_session_accepts_and_waits_without_a_word() {
+    let mut house = House::new();
+    let session = house.ringing("acme", true);
+    let leg = session.new_leg().unwrap();
+    house.shards[1].receive("INVITE", "a", "desk");
+    leg.accept("desk", Duration::ZERO).await.unwrap();
+    assert_eq!(
+        house.shards[1].sent("SIP/2.0 180"),
+        0,
+        "the flow may still reject"
+    );
+    session.sleep(Duration::ZERO).await;
+    session.sleep(Duration::ZERO).await;
+    assert_eq!(house.shards[1].sent("SIP/2.0 180"), 1);
 }

@@ -30,6 +30,24 @@ pub(in crate::plugin) mod call_flow {
     });
 }
 
+/// The world `job-flow`: its export, and the imports of the other.
+pub(in crate::plugin) mod job_flow {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "callbox:flow/job-flow",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        with: {
+            "callbox:flow/types": super::call_flow::callbox::flow::types,
+            "callbox:flow/sipcall": super::call_flow::callbox::flow::sipcall,
+            "callbox:flow/registration": super::call_flow::callbox::flow::registration,
+            "callbox:flow/subscription": super::call_flow::callbox::flow::subscription,
+            "callbox:flow/events": super::call_flow::callbox::flow::events,
+            "callbox:flow/session": super::call_flow::callbox::flow::session,
+        },
+    });
+}
+
 use wasmtime::component::InstancePre;
 
 use crate::plugin::contract::World;
@@ -39,18 +57,14 @@ use crate::plugin::state::CallState;
 pub(in crate::plugin) enum Entry {
     /// World `call-flow`.
     Call(call_flow::CallFlowPre<CallState>),
-    /// World `job-flow`: linked and checked, and run by hosts that have jobs.
-    #[allow(
-        dead_code,
-        reason = "a call cannot be given to a job; jobs come with their own runner"
-    )]
-    Job(InstancePre<CallState>),
+    /// World `job-flow`.
+    Job(job_flow::JobFlowPre<CallState>),
 }
 
 /// Looks up the export of the world.
 pub(in crate::plugin) fn entry(world: World, linked: InstancePre<CallState>) -> wasmtime::Result<Entry> {
     Ok(match world {
         World::CallFlow => Entry::Call(call_flow::CallFlowPre::new(linked)?),
-        World::JobFlow => Entry::Job(linked),
+        World::JobFlow => Entry::Job(job_flow::JobFlowPre::new(linked)?),
     })
 }

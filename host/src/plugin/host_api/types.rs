@@ -47,7 +47,7 @@ pub(super) fn body_from(session: &Session, body: wit::Body) -> Result<call::Body
     session.body(&body.content_type, body.data)
 }
 
-pub(super) fn body(body: &call::Body) -> wit::Body {
+pub(in crate::plugin) fn body(body: &call::Body) -> wit::Body {
     wit::Body {
         content_type: body.content_type().to_owned(),
         data: body.data().to_vec(),

@@ -1,0 +1,175 @@
+//! What `serve` and `call` have in common: threads, flows, sockets, and an orderly end.
+//!
+//! Entry type: [`Host`]. Invariant: the end takes at most `limits.drain_ms`, or until a second signal.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::process;
+use super::wire_config::wire_config;
+use crate::call::{Exchange, IncomingCalls, Neighbours, ShardQueue};
+use crate::config::Config;
+use crate::plugin::{Engine, Loader};
+use crate::tenant::Directory;
+use crate::wire::{self, Wire};
+
+/// All of a host but its sockets.
+pub(super) struct Host {
+    /// Loading, signals, the end: on the main thread.
+    pub(super) control: Runtime,
+    /// What flows run on.
+    pub(super) flows: Runtime,
+    pub(super) directory: Arc<Directory>,
+    pub(super) loader: Loader,
+    /// How many instances there is room for.
+    pub(super) calls_max: usize,
+    drain: Duration,
+}
+
+impl Host {
+    /// Threads, engine and directory, for so many instances if the system allows. No flow is loaded.
+    pub(super) fn new(config: &Config, calls_max: usize) -> anyhow::Result<Self> {
+        if let Some(files) = process::raise_open_files() {
+            tracing::debug!(files, "open files");
+        }
+        let engine = Engine::new(&config.limits.plugin, calls_max).context("cannot start")?;
+        let calls_max = engine.calls_max();
+        let cache = config.cache_dir.clone().map_or_else(default_cache, Ok)?;
+        let program = std::env::current_exe().context("cannot find callbox itself, which compiles flows")?;
+        let loader = Loader::new(engine, &cache, program)
+            .with_context(|| format!("cannot keep compiled flows in {} (cache_dir)", cache.display()))?;
+        let flows = flow_runtime()?;
+        Ok(Self {
+            control: control_runtime()?,
+            directory: Directory::new(config, calls_max, flows.handle().clone()),
+            flows,
+            loader,
+            calls_max,
+            drain: Duration::from_millis(config.limits.host.drain_ms),
+        })
+    }
+
+    /// Catches the signals that end the process. To be called before anything runs that must end in order.
+    pub(super) fn signals(&self) -> anyhow::Result<Signals> {
+        self.control
+            .block_on(async { Signals::new() })
+            .context("cannot wait for signals")
+    }
+
+    /// Opens the sockets: calls come in from now on.
+    pub(super) fn listen(&self, config: &Config) -> anyhow::Result<Wire> {
+        let incoming: Arc<dyn IncomingCalls> = Arc::clone(&self.directory) as _;
+        let neighbours = Neighbours::new();
+        wire::start(wire_config(config), |shard, waker| {
+            let queue = ShardQueue::new(waker);
+            neighbours.add(shard.0, &queue);
+            self.directory.add_shard(Arc::clone(&queue));
+            Exchange::new(queue, Arc::clone(&incoming)).among(&neighbours)
+        })
+        .context("cannot start")
+    }
+
+    /// Ends everything in order: calls are hung up, registrations and subscriptions taken back, and the peers' answers
+    /// awaited for a while.
+    pub(super) fn stop(self, wire: Wire, signals: &mut Signals) {
+        let ended = self.control.block_on(async {
+            tokio::select! {
+                ended = self.end_all(&wire) => ended,
+                () = signals.next() => false,
+            }
+        });
+        if !ended {
+            tracing::warn!(
+                legs = wire.legs(),
+                standing = wire.standing(),
+                "stopped before every call, registration and subscription was ended"
+            );
+        }
+        wire.shutdown();
+        // A flow that computes goes on until its next turn; the process does not wait for it.
+        self.flows.shutdown_background();
+    }
+
+    /// True when nothing is left.
+    async fn end_all(&self, wire: &Wire) -> bool {
+        const LOOK: Duration = Duration::from_millis(10);
+        let until = Instant::now() + self.drain;
+        wire.stop_accepting();
+        self.directory.end_calls();
+        // What a flow did last may not have reached its shard yet: gone is what is gone twice.
+        let mut gone = 0;
+        while gone < 2 {
+            if Instant::now() >= until {
+                return false;
+            }
+            let left = self.directory.calls() + wire.legs() + wire.standing();
+            gone = if left == 0 { gone + 1 } else { 0 };
+            tokio::time::sleep(LOOK).await;
+        }
+        true
+    }
+}
+
+/// SIGINT and SIGTERM.
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// The threads that flows run on: as many as cores, each politer than SIP. Flows wait for times and for SIP, never for
+/// files: a runtime without the system's event queue wakes them with less.
+fn flow_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_time()
+        .thread_name("flow")
+        .on_thread_start(process::be_polite)
+        .build()
+        .map_err(|error| {
+            anyhow!(
+                "cannot start the threads of the flows: {error}; raise the limit of processes (ulimit -u)"
+            )
+        })
+}
+
+/// What is neither SIP nor a flow: loading, signals, the end. Runs on the main thread.
+fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot wait for signals and files")
+}
+
+/// The folder of the user's caches (XDG base directories).
+fn default_cache() -> anyhow::Result<PathBuf> {
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| Path::new(value).is_absolute())
+            .map(PathBuf::from)
+    };
+    set("XDG_CACHE_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".cache")))
+        .map(|caches| caches.join("callbox"))
+        .context("no folder for compiled flows: neither XDG_CACHE_HOME nor HOME is set; write cache_dir = \"…\" in the configuration")
+}
