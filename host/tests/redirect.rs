@@ -57,14 +57,9 @@ async fn redirect(peer: &mut Peer, status: &str, contacts: impl AsRef<str>) -> M
     invite
 }
 
+/// Refuses an INVITE and waits for the ACK. A redirection must not have the Contact that the harness writes.
 async fn answer(peer: &mut Peer, invite: &Message, status: &str, more: &str) {
-    // The harness writes a Contact of its own, which a redirection must not have.
-    let mut text = format!("SIP/2.0 {status}\r\n");
-    for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
-        let tag = if name == "To" { ";tag=peer" } else { "" };
-        text.push_str(&format!("{name}: {}{tag}\r\n", invite.header(name)));
-    }
-    peer.send(&format!("{text}{more}Content-Length: 0\r\n\r\n")).await;
+    peer.answer_bare(invite, status, more).await;
     peer.request("ACK").await;
 }
 
