@@ -8,7 +8,8 @@ use crate::wit::callbox::flow::events as raw;
 use crate::words::millis;
 use crate::{AnswerInfo, Body, Call, Dtmf, Error, HangupInfo, InfoRequest, Notification, Result, Status};
 
-pub use raw::{IncomingOffer, ProgressInfo, Referral};
+pub use crate::{IncomingOffer, Referral};
+pub use raw::ProgressInfo;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -23,7 +24,8 @@ pub struct Event {
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum EventKind {
-    /// One more call for this session.
+    /// One more call for this session, ringing. It wants the place of the call that is the source: when it is answered, the host
+    /// hangs that one up.
     Incoming(Call),
     /// A provisional response to our INVITE.
     Progress(ProgressInfo),
@@ -39,15 +41,15 @@ pub enum EventKind {
     Info(InfoRequest),
     /// A MESSAGE within the call.
     Message(Body),
-    /// A re-INVITE or UPDATE that the flow asked to decide.
+    /// A re-INVITE or UPDATE that the flow asked to decide; dropped, it is refused.
     Offer(IncomingOffer),
     /// The peer put us on hold.
     Held,
     /// The peer took us back.
     Resumed,
-    /// The peer wants us to call somebody else.
+    /// The peer wants us to call somebody else; dropped, it is declined.
     Refer(Referral),
-    /// How a transfer goes on.
+    /// How a transfer goes on that kept the leg.
     TransferProgress(Status),
     /// A NOTIFY of a subscription.
     Notify(Notification),
@@ -77,10 +79,10 @@ impl From<raw::Event> for Event {
             Raw::Dtmf(dtmf) => EventKind::Dtmf(dtmf.into()),
             Raw::Info(info) => EventKind::Info(info),
             Raw::Message(body) => EventKind::Message(body),
-            Raw::Offer(offer) => EventKind::Offer(offer),
+            Raw::Offer(offer) => EventKind::Offer(offer.into()),
             Raw::Held => EventKind::Held,
             Raw::Resumed => EventKind::Resumed,
-            Raw::Refer(referral) => EventKind::Refer(referral),
+            Raw::Refer(referral) => EventKind::Refer(referral.into()),
             Raw::TransferProgress(status) => EventKind::TransferProgress(status),
             Raw::Notify(notification) => EventKind::Notify(notification),
             Raw::RegistrationLost(error) => EventKind::RegistrationLost(error.into()),

@@ -67,8 +67,10 @@ pub mod events;
 #[cfg(any(test, all(target_arch = "wasm32", feature = "heap")))]
 #[allow(unsafe_code)]
 mod heap;
+mod incoming_offer;
 mod logging;
 mod options;
+mod referral;
 mod registration;
 #[doc(hidden)]
 pub mod runtime;
@@ -115,7 +117,9 @@ pub use args::Args;
 pub use call::{Call, bridge, unbridge};
 pub use digits::{Dtmf, Gather, Gathered, Pattern};
 pub use error::{Error, Result};
+pub use incoming_offer::IncomingOffer;
 pub use options::{Answer, BridgeOptions, MakeCall, Rejection, Reoffer, Transfer};
+pub use referral::Referral;
 pub use registration::{Register, Registration};
 pub use subscription::{Subscribe, Subscription};
 

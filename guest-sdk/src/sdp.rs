@@ -4,13 +4,22 @@
 //! `inactive` (RFC 3264 §6.1), so that no peer sends sound to nowhere. `telephone-event` is never accepted, because nobody here
 //! could hear it: phones then send DTMF as INFO, which flows do receive.
 
-use crate::{Body, Call};
+use crate::{Body, Call, IncomingOffer};
 
 /// Answers the offer of an incoming call, or makes an offer if the call came without one. `None` when the offer has
 /// nothing for us: reject with 488.
 #[must_use]
 pub fn answer_to(call: &Call) -> Option<Body> {
     match call.remote_offer() {
+        Some(offer) => answer(&offer),
+        None => Some(offer()),
+    }
+}
+
+/// The same for a new offer within a call, or for the peer's wish for one.
+#[must_use]
+pub fn answer_to_offer(asked: &IncomingOffer) -> Option<Body> {
+    match asked.body() {
         Some(offer) => answer(&offer),
         None => Some(offer()),
     }

@@ -76,6 +76,16 @@ impl Header {
     }
 }
 
+/// A status with its usual reason phrase.
+impl From<u16> for Status {
+    fn from(code: u16) -> Self {
+        Self {
+            code,
+            reason: String::new(),
+        }
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.code, self.reason)

@@ -3,6 +3,8 @@
 //!
 //! Entry types: [`Phone`], a socket; [`Call`], the names of one dialog.
 
+mod within;
+
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};

@@ -2,7 +2,7 @@
 //! where the caller refers it to.
 
 use callbox_sdk::events::{self, EventKind, Referral};
-use callbox_sdk::{Call, Error, MakeCall, Result, Status, info, sdp, session};
+use callbox_sdk::{Call, Error, Result, info, sdp, session};
 
 callbox_sdk::flow!(logbook);
 
@@ -28,7 +28,7 @@ fn logbook(call: Call) -> Result {
                 info!("event: referred to {}", referral.target());
                 // Dropped undecided, it is declined.
                 if session::config("follow").as_deref() == Some("yes") {
-                    others.extend(follow(&referral)?);
+                    others.extend(follow(&referral));
                 }
             }
             EventKind::HungUp(why) if event.source == call.id() => {
@@ -45,24 +45,20 @@ fn logbook(call: Call) -> Result {
 }
 
 /// Calls the target of a referral and reports how that went; the call, if it was answered.
-fn follow(referral: &Referral) -> Result<Option<Call>> {
-    referral.accept()?;
+fn follow(referral: &Referral) -> Option<Call> {
     let call = Call::new();
-    let (status, call) = match call.make_call(MakeCall::to(referral.target()).offer(sdp::offer())) {
-        Ok(answer) => (answer.status, Some(call)),
-        Err(Error::Rejected(status)) => (status, None),
-        Err(_) => (
-            Status {
-                code: 503,
-                reason: "Service Unavailable".into(),
-            },
-            None,
-        ),
-    };
-    info!("the other answered with {}", status.code);
-    // The peer may have hung up on the 202 already; then nobody wants the report.
-    if let Err(error) = referral.notify(&status) {
-        info!("nobody to report to: {error}");
+    match referral.follow(&call, referral.make_call().offer(sdp::offer())) {
+        Ok(answer) => {
+            info!("the other answered with {}", answer.status.code);
+            Some(call)
+        }
+        Err(Error::Rejected(status)) => {
+            info!("the other answered with {}", status.code);
+            None
+        }
+        Err(error) => {
+            info!("the other was not called: {error}");
+            None
+        }
     }
-    Ok(call)
 }
