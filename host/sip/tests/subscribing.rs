@@ -131,9 +131,10 @@ fn finish(peer: &mut Peer, id: SubscriptionId, first: &Sent, notify_seq: u32) {
     peer.reply(&last[0], "200 OK", "", &["Expires: 0"], "");
     notify(peer, first, notify_seq, "n1", "terminated;reason=timeout", &[]);
     let events = events(peer);
-    assert!(is_notify(&events[0], SubscriptionState::Terminated));
+    assert!(matches!(events[0], SubscriptionEvent::Released));
+    assert!(is_notify(&events[1], SubscriptionState::Terminated));
     assert!(matches!(
-        events[1],
+        events[2],
         SubscriptionEvent::Ended(SubscriptionEnd::Unsubscribed(Ok(())))
     ));
     peer.assert_quiescent();
@@ -200,7 +201,7 @@ fn a_subscription_is_made_by_its_notify_renewed_in_its_dialog_and_ended() {
     notify(&mut peer, &first, 9, "n1", "active;expires=100", &[]);
     assert!(is_notify(&one_event(&mut peer), SubscriptionState::Active));
     peer.reply(&last[0], "200 OK", "", &["Expires: 0"], "");
-    assert!(peer.events.is_empty());
+    assert!(matches!(one_event(&mut peer), SubscriptionEvent::Released));
     notify(&mut peer, &first, 10, "n1", "terminated;reason=timeout", &[]);
     assert!(matches!(
         events(&mut peer)[..],
@@ -716,6 +717,7 @@ fn unsubscribe_ends_in_every_state_and_within_its_bound() {
     let (id, first) = subscribed(&mut peer, |_| {});
     let last = unsubscribe(&mut peer, id);
     peer.reply(&last[0], "200 OK", "", &["Expires: 0"], "");
+    assert!(matches!(one_event(&mut peer), SubscriptionEvent::Released));
     for seq in 8..11 {
         peer.wait_ms(10_000);
         notify(&mut peer, &first, seq, "n1", "active;expires=100", &[]);

@@ -19,7 +19,7 @@ use super::apply::refusal;
 use super::error::CallError;
 use super::events::EventKind;
 use super::facts;
-use super::options::Credentials;
+use super::options::{Credentials, Login};
 use super::policy::DialRequest;
 use super::session::{Session, SessionShared};
 use super::target::DialTarget;
@@ -74,6 +74,19 @@ pub struct Notification {
     pub body: Option<Body>,
     /// All headers, in order.
     pub headers: Vec<ReceivedHeader>,
+}
+
+impl Notification {
+    /// In place of the NOTIFY that a notifier owes which is gone.
+    fn lost(why: &str) -> Self {
+        Self {
+            state: SubscriptionState::Terminated,
+            reason: Some(why.to_owned()),
+            expires: None,
+            body: None,
+            headers: Vec::new(),
+        }
+    }
 }
 
 /// One subscription, owned. Dropping it unsubscribes.
@@ -131,13 +144,13 @@ impl Session {
             ..DialRequest::to(&target)
         })?;
         let logins = options.credentials.with(grant.logins);
+        let from = match logins.first() {
+            Some(login) => subscriber(login, grant.from_host, &target),
+            None => facts::from_of(&grant.from_user, grant.from_name, grant.from_host),
+        };
         let request = SubscribeRequest {
             uri: target.as_str().to_owned(),
-            from: PartyAddress {
-                user: Some(grant.from_user.as_str().into()),
-                display: grant.from_name.map(Into::into),
-                host: grant.from_host.map(Into::into),
-            },
+            from,
             event: event_package.to_owned(),
             expires: options.interval,
             refresh: options.refresh,
@@ -209,7 +222,7 @@ impl Subscription {
         }
     }
 
-    /// Ends it and waits until the notifier has confirmed that; it is over whatever comes.
+    /// Ends it and waits until the notifier has answered; it is over whatever comes.
     ///
     /// # Errors
     /// `Timeout`, `Rejected`, `Transport`; `WrongState` when it is over already.
@@ -229,6 +242,20 @@ impl Drop for Subscription {
         self.shared.finish(true);
         self.clean_notify_buffer();
     }
+}
+
+/// Who logs in is who subscribes, in the domain of the resource unless a trunk or the login itself names another: a
+/// notifier knows its users by From, and many compare it with the login.
+fn subscriber(login: &Login, host: Option<String>, target: &DialTarget) -> PartyAddress {
+    let (user, domain) = match login.username.rsplit_once('@') {
+        Some((user, domain)) => (user, Some(domain.to_owned())),
+        None => (login.username.as_str(), None),
+    };
+    let uri = target.as_str();
+    let place = uri.rsplit_once('@').map_or(uri, |(_, place)| place);
+    let place = place.trim_start_matches("sips:").trim_start_matches("sip:");
+    let own = place.split([';', '?']).next().unwrap_or_default().to_owned();
+    facts::from_of(user, None, domain.or(host).or(Some(own)))
 }
 
 fn over(why: &str) -> CallError {
@@ -344,12 +371,20 @@ impl SubscriptionShared {
                 }
                 false
             }
+            SubscriptionEvent::Released => {
+                inner.outcome = Some(Ok(()));
+                false
+            }
             SubscriptionEvent::Ended(end) => {
                 inner.sip = None;
                 inner.state = SubscriptionState::Terminated;
+                let unheard = matches!(end, SubscriptionEnd::Failed(_)) && inner.made && inner.over.is_none();
                 let (why, outcome) = ended(end);
+                if unheard {
+                    self.keep(&mut inner, Notification::lost(&why));
+                }
                 inner.over.get_or_insert(why);
-                inner.outcome = Some(outcome);
+                inner.outcome.get_or_insert(outcome);
                 true
             }
         };
@@ -530,6 +565,81 @@ mod tests {
         );
         let unsubscribed = subscription.unsubscribe(Duration::ZERO).await;
         assert!(matches!(unsubscribed, Err(CallError::WrongState(_))));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_lost_without_a_notify_says_so_once() {
+        let session = session();
+        let subscription = subscription(&session);
+        let lost = || SubscriptionEvent::Ended(SubscriptionEnd::Failed(SubscriptionFailure::Expired));
+        notify(&subscription, 1, SubscriptionState::Active);
+        assert_eq!(polled(&session), Some(1));
+        assert!(subscription.shared.apply(lost()));
+        let last = subscription.wait_for_notify(Duration::ZERO).await.unwrap();
+        assert_eq!(last.state, SubscriptionState::Terminated);
+        assert!(last.reason.unwrap().contains("ran out") && last.headers.is_empty());
+        assert!(session.poll_event().is_none(), "delivered once");
+        assert!(matches!(next(&subscription).await, Err(CallError::WrongState(_))));
+        // Before the first NOTIFY it is the error of the start alone.
+        drop(subscription);
+        let subscription = self::subscription(&session);
+        assert!(subscription.shared.apply(lost()));
+        assert!(session.poll_event().is_none());
+    }
+
+    #[tokio::test]
+    async fn unsubscribe_waits_for_the_answer_and_not_for_the_last_notify() {
+        let session = session();
+        let subscription = subscription(&session);
+        notify(&subscription, 1, SubscriptionState::Active);
+        let shared = Arc::clone(&subscription.shared);
+        let (ended, ()) = tokio::join!(subscription.unsubscribe(Duration::from_secs(5)), async {
+            assert!(!shared.apply(SubscriptionEvent::Released), "more follows");
+        });
+        assert_eq!(ended, Ok(()));
+        assert!(shared.apply(SubscriptionEvent::Ended(SubscriptionEnd::Unsubscribed(Ok(())))));
+    }
+
+    #[test]
+    fn who_logs_in_is_who_subscribes() {
+        for (username, host, target, from) in [
+            (
+                "alice",
+                None,
+                "sip:bob@example.com:5070;transport=tcp",
+                ("alice", "example.com:5070"),
+            ),
+            (
+                "alice",
+                Some("carrier.example"),
+                "sip:bob@10.0.0.1",
+                ("alice", "carrier.example"),
+            ),
+            (
+                "alice@home.example",
+                Some("carrier.example"),
+                "sip:bob@10.0.0.1",
+                ("alice", "home.example"),
+            ),
+            (
+                "alice",
+                None,
+                "sips:[2001:db8::1]:5061",
+                ("alice", "[2001:db8::1]:5061"),
+            ),
+        ] {
+            let login = Login {
+                username: username.to_owned(),
+                password: String::new(),
+                realm: None,
+            };
+            let target = DialTarget::parse(target).unwrap();
+            let address = subscriber(&login, host.map(str::to_owned), &target);
+            assert_eq!(
+                (address.user.as_deref(), address.host.as_deref()),
+                (Some(from.0), Some(from.1))
+            );
+        }
     }
 
     #[tokio::test]

@@ -78,6 +78,9 @@ pub enum SubscriptionEvent {
         /// The NOTIFY.
         request: Message,
     },
+    /// The notifier has accepted the end that [`unsubscribe`](super::Endpoint::unsubscribe) asked for. Its last NOTIFY may
+    /// still come before `Ended`.
+    Released,
     /// It is over. Exactly one, and the last event.
     Ended(SubscriptionEnd),
 }

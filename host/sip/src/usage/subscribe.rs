@@ -178,7 +178,7 @@ impl Endpoint {
     }
 
     /// Ends a subscription: SUBSCRIBE with Expires 0, then the wait for the last NOTIFY, 64·T1 at most (twice that when a
-    /// SUBSCRIBE is under way and unanswered). One without a NOTIFY so far is just forgotten: the NOTIFY to come is
+    /// SUBSCRIBE is under way and unanswered). [`SubscriptionEvent::Released`] tells of its 2xx. One without a NOTIFY so far is just forgotten: the NOTIFY to come is
     /// refused, which ends it there. [`SubscriptionEnd::Unsubscribed`] follows. Again: no effect.
     ///
     /// # Errors

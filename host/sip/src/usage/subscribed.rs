@@ -9,7 +9,10 @@ use bytes::Bytes;
 
 use super::renewal::{is_passing, retry_after};
 use super::subscribe::SubscriptionTimer;
-use crate::endpoint::{Endpoint, SubscriptionEnd, SubscriptionFailure, SubscriptionId, TransportFailure};
+use crate::endpoint::{
+    Endpoint, Event, SubscriptionEnd, SubscriptionEvent, SubscriptionFailure, SubscriptionId,
+    TransportFailure,
+};
 use crate::message::Message;
 
 impl Endpoint {
@@ -53,7 +56,13 @@ impl Endpoint {
         };
         match code {
             // Made; what is left of it ends with the NOTIFY or timer N.
-            200..=299 if subscription.leaving => {}
+            200..=299 if subscription.leaving => {
+                let event = SubscriptionEvent::Released;
+                self.emit(Event::Subscription {
+                    subscription: id,
+                    event,
+                });
+            }
             200..=299 => self.subscribed(now, id, &response),
             _ if again => self.send_subscribe(now, id),
             481 if subscription.leaving => {
