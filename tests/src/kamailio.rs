@@ -120,15 +120,16 @@ impl Kamailio {
 
     /// Sends calls for this number to this URI, whoever is registered.
     pub fn route(&self, number: &str, uri: &str) {
-        // A number is a word here too; kamcmd would make an integer of it.
-        self.command(&["htable.sets", "numbers", &format!("s:{number}"), uri])
+        self.command(&["htable.sets", "numbers", &word(number), uri])
             .expect("the table is there");
     }
 
     /// The contacts that a user has registered.
     pub fn contacts(&self, user: &str) -> Vec<String> {
         // An error says that there is no such user.
-        let listing = self.command(&["ul.lookup", "location", user]).unwrap_or_default();
+        let listing = self
+            .command(&["ul.lookup", "location", &word(user)])
+            .unwrap_or_default();
         listing
             .lines()
             .filter_map(|line| line.trim().strip_prefix("Address: "))
@@ -271,6 +272,11 @@ impl Drop for Kamailio {
             );
         }
     }
+}
+
+/// A word for kamcmd, even if it has digits only.
+fn word(text: &str) -> String {
+    format!("s:{text}")
 }
 
 fn copy_tables(to: &Path) {

@@ -1,5 +1,6 @@
 //! Kamailio as registrar: digest, several users, what it refuses, and calls to a registered name.
 
+use callbox_tests::flows;
 use callbox_tests::kamailio::REALM;
 use callbox_tests::phone::{Call, Phone, SOON};
 use callbox_tests::server::Setup;
@@ -166,6 +167,63 @@ fn a_call_for_the_registered_name_reaches_a_flow() {
         assert_eq!(kamailio.logged(&[&relayed]), 1);
         assert_eq!(kamailio.logged(&["in dialog by route: BYE"]), 1);
     }
+}
+
+/// The session that registered takes the calls that come for it: no route leads them there.
+#[test]
+fn the_session_that_registered_accepts_the_calls() {
+    let kamailio = house().start();
+    let mut setup = Setup::new().dial("house", &["127.0.0.0/8"]);
+    for (user, password) in [("alice", "1234"), ("bob", "5678")] {
+        let more = format!(
+            "[tenant.flow.{user}.job]\nstart = \"boot\"\n[tenant.flow.{user}.job.args]\n\
+             registrar = \"{}\"\nusername = \"{user}\"\npassword = \"{password}\"\ncalls = 2\n",
+            kamailio.uri(user)
+        );
+        setup = setup.job("house", user, &flows::example("desk"), &more);
+    }
+    let server = setup.start();
+    for user in ["alice", "bob"] {
+        kamailio.wait_for_contacts(user, 1, LONG);
+        for call in ["call 1 on leg", "call 2 on leg"] {
+            Sipp::scenario("answer", kamailio.address(), user)
+                .fill("HOLD_MS", 200)
+                .run()
+                .assert_all(1);
+            server.wait_for_log(&[call, &format!("sipp calls {user}")], SOON);
+        }
+        // Two calls are all that it wants.
+        kamailio.wait_for_contacts(user, 0, LONG);
+    }
+}
+
+/// Kamailio sends a call to both contacts of a name: they are one call to callbox, and one session gets it.
+#[test]
+fn a_call_for_a_name_that_is_registered_twice_is_taken_once() {
+    let kamailio = house().start();
+    let mut setup = Setup::new().dial("house", &["127.0.0.0/8"]);
+    for desk in ["left", "right"] {
+        let more = format!(
+            "[tenant.flow.{desk}.job]\nstart = \"boot\"\n[tenant.flow.{desk}.job.args]\n\
+             registrar = \"{}\"\nusername = \"alice\"\npassword = \"1234\"\ncalls = 1\n",
+            kamailio.uri("alice")
+        );
+        setup = setup.job("house", desk, &flows::example("desk"), &more);
+    }
+    let server = setup.start();
+    for contacts in [2, 1] {
+        kamailio.wait_for_contacts("alice", contacts, LONG);
+        Sipp::scenario("answer", kamailio.address(), "alice")
+            .fill("HOLD_MS", 200)
+            .run()
+            .assert_all(1);
+    }
+    kamailio.wait_for_contacts("alice", 0, LONG);
+    assert_eq!(
+        server.log().matches("call 1 on leg").count(),
+        2,
+        "one for each desk"
+    );
 }
 
 /// The page's example of `register`, whole: the call in that name is challenged too.
