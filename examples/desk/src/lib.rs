@@ -16,8 +16,10 @@ fn desk(args: Body) -> Result<String> {
 
     let registration = match told("registrar") {
         Some(registrar) => {
-            let register = Register::at(registrar)
-                .credentials(told("username").unwrap_or_default(), told("password").unwrap_or_default());
+            let register = Register::at(registrar).credentials(
+                told("username").unwrap_or_default(),
+                told("password").unwrap_or_default(),
+            );
             Some(register.start()?)
         }
         None => None,
@@ -32,9 +34,17 @@ fn desk(args: Body) -> Result<String> {
             Err(error) if error.is_timeout() => break,
             Err(error) => return Err(error),
         }
-        info!("call {taken} on leg {}: {} calls {}", call.id(), call.ani(), call.dnis());
+        info!(
+            "call {taken} on leg {}: {} calls {}",
+            call.id(),
+            call.ani(),
+            call.dnis()
+        );
         let ended = match sdp::answer_to(&call) {
-            Some(answer) => call.answer(answer).and_then(|()| call.wait_for_hang_up()).map(drop),
+            Some(answer) => call
+                .answer(answer)
+                .and_then(|()| call.wait_for_hang_up())
+                .map(drop),
             None => call.reject(488),
         };
         // A caller who gives up is no reason to leave the desk.
