@@ -266,6 +266,34 @@ impl Phone {
         self.send(text);
     }
 
+    /// Answers with a To tag and further header lines.
+    pub fn respond_with(&mut self, request: &Message, status: &str, more: &str) {
+        let mut text = format!("SIP/2.0 {status}\r\n");
+        for name in ["Via", "Record-Route", "From", "To", "Call-ID", "CSeq"] {
+            let tag = match name == "To" && request.to_tag().is_none() {
+                true => ";tag=peer",
+                false => "",
+            };
+            for value in request.headers(name) {
+                text.push_str(&format!("{name}: {value}{tag}\r\n"));
+            }
+        }
+        self.send(text + more + "Content-Length: 0\r\n\r\n");
+    }
+
+    /// The next request of this method that is wanted, of whatever call; what comes before it is dropped.
+    pub fn next_request(&mut self, method: &str, wanted: impl Fn(&Message) -> bool) -> Message {
+        let deadline = Instant::now() + SOON;
+        let mut seen = Vec::new();
+        while let Some(message) = self.receive(deadline.saturating_duration_since(Instant::now())) {
+            if message.method() == Some(method) && wanted(&message) {
+                return message;
+            }
+            seen.push(message.start_line().to_owned());
+        }
+        panic!("no such {method} within {SOON:?}, only {seen:?}");
+    }
+
     /// Waits for the server's BYE, answers it and returns it.
     pub fn expect_bye(&mut self, call: &Call) -> Message {
         let bye = self.request(call, "BYE");

@@ -50,15 +50,7 @@ fn go(server: &Callbox) -> Phone {
 
 /// The next request of this method; copies of what was answered before are answered again by no one.
 fn next(peer: &mut Phone, method: &str, wanted: impl Fn(&Message) -> bool) -> Message {
-    let deadline = Instant::now() + SOON;
-    let mut seen = Vec::new();
-    while let Some(message) = peer.receive(deadline.saturating_duration_since(Instant::now())) {
-        if message.method() == Some(method) && wanted(&message) {
-            return message;
-        }
-        seen.push(message.start_line().to_owned());
-    }
-    panic!("no such {method} within {SOON:?}, only {seen:?}");
+    peer.next_request(method, wanted)
 }
 
 fn nothing_comes(peer: &mut Phone, method: &str, longest: Duration) {
@@ -70,18 +62,7 @@ fn nothing_comes(peer: &mut Phone, method: &str, longest: Duration) {
 
 /// Answers with a To tag and further header lines.
 fn respond(peer: &mut Phone, request: &Message, status: &str, more: &str) {
-    let mut text = format!("SIP/2.0 {status}\r\n");
-    for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
-        let tag = if name == "To" && request.to_tag().is_none() {
-            ";tag=peer"
-        } else {
-            ""
-        };
-        for value in request.headers(name) {
-            text.push_str(&format!("{name}: {value}{tag}\r\n"));
-        }
-    }
-    peer.send(text + more + "Content-Length: 0\r\n\r\n");
+    peer.respond_with(request, status, more);
 }
 
 fn challenge(peer: &mut Phone, request: &Message) {

@@ -2,8 +2,9 @@
 //! an INFO, digits, and the end.
 //!
 //! Configuration: `dest`, the numbers with spaces between; `ring`, the seconds for each (10); `late = "yes"` to let the called
-//! party make the offer; `redirects = "follow"`; `username` and `password` where the way there asks for them; `stay`, the
-//! milliseconds before the end (0), in which the called party may hang up. The call that starts it is left alone.
+//! party make the offer; `redirects = "follow"`; `username` and `password` where the way there asks for them, or
+//! `credential`, the operator's name for them; `trunk`, the way there; `stay`, the milliseconds before the end (0), in which the
+//! called party may hang up. The call that starts it is left alone.
 
 use std::time::Duration;
 
@@ -49,6 +50,12 @@ fn place(call: &Call, dest: &str) -> Result {
     }
     if let Some(username) = session::config("username") {
         how = how.credentials(username, conf("password"));
+    }
+    if let Some(name) = session::config("credential") {
+        how = how.credential_name(name);
+    }
+    if let Some(name) = session::config("trunk") {
+        how = how.trunk(name);
     }
     let answer = call.make_call(how)?;
     info!("answered with {}", answer.status.code);

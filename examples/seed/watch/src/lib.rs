@@ -1,6 +1,6 @@
 //! A registration and a subscription seen through their events, beyond the page: what a long-lived flow would do.
 //!
-//! Configuration: `registrar`, `server`, `username`, `password`. It logs each event until the notifier or the registrar
+//! Configuration: `registrar`, `server`, `username` and `password` or the operator's name for them, `credential`, and a `trunk`. It logs each event until the notifier or the registrar
 //! has ended something, then takes its leave with `unsubscribe` and `unregister`.
 
 use std::time::Duration;
@@ -14,17 +14,26 @@ const SOON: Duration = Duration::from_secs(5);
 
 fn watch(_caller: Call) -> Result {
     let conf = |key: &str| session::config(key).unwrap_or_default();
-    let registration = Register::at(conf("registrar"))
-        .credentials(conf("username"), conf("password"))
-        .expires(Duration::from_secs(2))
-        .start()?;
+    let mut register = Register::at(conf("registrar")).expires(Duration::from_secs(2));
+    let mut subscribe = Subscribe::to(conf("server"), "message-summary")
+        .accept("application/simple-message-summary")
+        .timeout(SOON);
+    match session::config("credential") {
+        Some(name) => {
+            register = register.credential_name(&name);
+            subscribe = subscribe.credential_name(name);
+        }
+        None => register = register.credentials(conf("username"), conf("password")),
+    }
+    if let Some(name) = session::config("trunk") {
+        register = register.trunk(&name);
+        subscribe = subscribe.trunk(name);
+    }
+    let registration = register.start()?;
     for binding in registration.bindings() {
         info!("bound {} for {} s", binding.contact, binding.expires);
     }
-    let subscription = Subscribe::to(conf("server"), "message-summary")
-        .accept("application/simple-message-summary")
-        .timeout(SOON)
-        .start()?;
+    let subscription = subscribe.start()?;
     // What this wait takes is no event any more.
     let first = subscription.wait_for_notify(SOON)?;
     info!("first notify: {:?}", first.state);
