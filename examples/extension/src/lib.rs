@@ -76,6 +76,9 @@ fn watch(registration: &Registration) -> Result {
                         notification.state,
                         text.replace(['\r', '\n'], " ")
                     );
+                    if let Some(reason) = notification.reason {
+                        info!("the subscription is over: {reason}");
+                    }
                 }
                 EventKind::RegistrationLost(error) => info!("registration lost: {error}"),
                 EventKind::HungUp(_) => return Ok(()),

@@ -2,6 +2,7 @@
 
 use callbox_tests::phone::SOON;
 
+use crate::presence::{tell, watching};
 use crate::{LONG, go, house, start};
 
 /// Takes the time that RFC 5626 §4.5 has a client wait after a failure: 15 to 30 s, and up to 60 s if it fails again.
@@ -16,4 +17,20 @@ fn a_registrar_that_vanishes_and_comes_back_is_found_again() {
     kamailio.start_again();
     kamailio.wait_for_contacts("alice", 1, 8 * LONG);
     server.wait_for_log(&["registered: true"], SOON);
+}
+
+/// Who comes back knows nothing of the dialog (481): the host subscribes anew, and the flow hears of changes as before.
+#[test]
+fn a_presence_server_that_forgot_a_subscription_is_asked_again() {
+    let mut kamailio = house().parameter("presence", "max_expires", "6").start();
+    let more = watching(&kamailio, "presence", "application/pidf+xml");
+    let server = start(&kamailio, "extension", &more);
+    let _caller = go(&server, "go");
+    server.wait_for_log(&["notify", "Active"], LONG);
+    kamailio.stop();
+    kamailio.start_again();
+    kamailio.wait_for_logged(&["sent: NOTIFY, presence, active"], 2, LONG);
+    tell(&kamailio, None, "back again");
+    server.wait_for_log(&["notify", "Active", "back again"], LONG);
+    assert!(!server.log().contains("Terminated"));
 }

@@ -24,7 +24,7 @@ fn publish(kamailio: &Kamailio, event: &str, content_type: &str, etag: Option<&s
 }
 
 /// Publishes where alice is.
-fn tell(kamailio: &Kamailio, etag: Option<&str>, note: &str) -> String {
+pub(crate) fn tell(kamailio: &Kamailio, etag: Option<&str>, note: &str) -> String {
     let body = format!(
         "<?xml version=\"1.0\"?>\n<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"{}\"><tuple id=\"t1\">\
          <status><basic>open</basic></status><note>{note}</note></tuple></presence>",
@@ -33,7 +33,8 @@ fn tell(kamailio: &Kamailio, etag: Option<&str>, note: &str) -> String {
     publish(kamailio, "presence", "application/pidf+xml", etag, &body)
 }
 
-fn watching(kamailio: &Kamailio, package: &str, accept: &str) -> String {
+/// The configuration of a flow that watches alice.
+pub(crate) fn watching(kamailio: &Kamailio, package: &str, accept: &str) -> String {
     format!(
         "server = {:?}\npackage = {package:?}\naccept = {accept:?}\n",
         kamailio.uri("alice")
