@@ -83,7 +83,11 @@ fn talk(caller: &Call, callee: &Call) -> Result {
         typed.clear();
         if joined {
             unbridge(caller)?;
-            let other = if event.source == caller.id() { callee } else { caller };
+            let other = if event.source == caller.id() {
+                callee
+            } else {
+                caller
+            };
             other.hold()?;
             info!("parted by call {}", event.source);
         } else {
