@@ -318,6 +318,53 @@ async fn the_peers_infos_wait_in_order_until_they_are_taken_or_forgotten() {
 }
 
 #[tokio::test]
+async fn a_leg_over_the_limit_is_made_and_does_nothing() {
+    let mut scene = Scene::new().await;
+    let session = &scene.opened.session;
+    let mut legs = Vec::new();
+    let limit = loop {
+        match session.new_leg() {
+            Ok(leg) => legs.push(leg),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(limit, CallError::Denied(Denial::Limit("limits.call.legs_max")));
+    let leg = session.leg();
+    assert_eq!(leg.state(), CallState::Idle);
+    assert!(
+        legs.iter().all(|other| other.id() != leg.id()),
+        "its number is its own"
+    );
+    let (dest, options) = (scene.peer.uri("bob"), options(session));
+    assert_eq!(leg.dial(&dest, &options), Err(limit.clone()));
+    assert_eq!(leg.make_call(&dest, &options).await, Err(limit.clone()));
+    assert_eq!(leg.accept("desk", Duration::ZERO).await, Err(limit.clone()));
+    assert_eq!(leg.cancel(None), Err(limit.clone()));
+    assert_eq!(leg.ring(Vec::new()), Err(limit.clone()));
+    assert_eq!(
+        leg.answer(sdp(session), Vec::new(), SOON).await,
+        Err(limit.clone())
+    );
+    assert_eq!(
+        leg.send_info(text(session), Vec::new(), None).await,
+        Err(limit.clone())
+    );
+    assert_eq!(
+        leg.wait_for_dtmf(Duration::ZERO).await.map(drop),
+        Err(limit.clone())
+    );
+    assert_eq!(leg.wait_for_hangup(None).await, Err(limit));
+    assert_eq!((leg.hangup(None), leg.ani().as_str()), (Ok(()), ""));
+    scene.peer.quiet(Duration::from_millis(100)).await;
+    // A place that comes free is for the next leg, not for this one.
+    legs.pop();
+    assert!(leg.dial(&dest, &options).is_err());
+    let next = session.leg();
+    next.dial(&dest, &options).unwrap();
+    scene.peer.request("INVITE").await;
+}
+
+#[tokio::test]
 async fn a_reason_that_is_no_line_changes_nothing() {
     let mut scene = Scene::new().await;
     let leg = scene.opened.session.new_leg().unwrap();

@@ -207,7 +207,7 @@ impl LegShared {
                 }
                 self.attempt_failed(inner, failure(ended));
             }
-            Phase::Idle => {}
+            Phase::Idle | Phase::Surplus => {}
             // This side ended it before; its own words stay.
             Phase::Terminated => {}
             Phase::OfferedByRemote

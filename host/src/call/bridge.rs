@@ -288,7 +288,7 @@ impl LegShared {
     fn follow(self: &Arc<Self>, reason: Option<Reason>) {
         let mut inner = self.lock();
         inner.bridge = None;
-        if matches!(inner.phase, Phase::Idle | Phase::Terminated) {
+        if matches!(inner.phase, Phase::Idle | Phase::Surplus | Phase::Terminated) {
             return;
         }
         let info = ending::followed(reason.as_ref());

@@ -67,7 +67,7 @@ impl Leg {
     ) -> Result<Gathered, CallError> {
         {
             let inner = self.shared.lock();
-            if inner.phase == Phase::Idle || inner.ended_by_flow() {
+            if matches!(inner.phase, Phase::Idle | Phase::Surplus) || inner.ended_by_flow() {
                 return Err(inner.wrong_state("gather-digits"));
             }
         }

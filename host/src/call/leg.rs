@@ -91,6 +91,8 @@ pub(super) struct LegShared {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Idle,
+    /// As idle to look at, and for good: the session has as many legs as it may.
+    Surplus,
     RingingOut,
     EarlyOut,
     OfferedByRemote,
@@ -179,6 +181,15 @@ impl Leg {
             )
         })?;
         Ok(Self { shared })
+    }
+
+    /// A leg that can do nothing: the session has enough of them. It is not enlisted, so it costs what its handle does.
+    pub(super) fn surplus(session: &Arc<SessionShared>) -> Self {
+        let id = session.lock().take_id();
+        let inner = LegInner::new(Phase::Surplus, Direction::Outbound, Arc::clone(&session.shard));
+        Self {
+            shared: LegShared::new(id, session, inner),
+        }
     }
 
     /// Number of the leg within its session, the `source` of its events.
@@ -275,9 +286,7 @@ impl Leg {
         let deadline = timeout.map(|timeout| self.shared.session.deadline(timeout));
         let ticket = self
             .wait(deadline, |inner| match (inner.phase, &inner.ended) {
-                (Phase::Idle, _) => Some(Err(CallError::WrongState(
-                    "wait-for-hangup on an idle leg".to_owned(),
-                ))),
+                (Phase::Idle | Phase::Surplus, _) => Some(Err(inner.wrong_state("wait-for-hangup"))),
                 (_, Some(info)) => Some(Ok((info.clone(), inner.hangup_ticket.take()))),
                 _ => None,
             })
@@ -341,7 +350,7 @@ impl Phase {
         match self {
             Phase::Connected if held => CallState::Held,
             Phase::Reoffering => CallState::Reoffering,
-            Phase::Idle => CallState::Idle,
+            Phase::Idle | Phase::Surplus => CallState::Idle,
             Phase::RingingOut => CallState::RingingOut,
             Phase::RingingIn => CallState::RingingIn,
             Phase::EarlyOut | Phase::EarlyIn => CallState::Early,
@@ -394,7 +403,10 @@ impl LegShared {
     }
 
     pub(super) fn is_live(&self) -> bool {
-        !matches!(self.lock().phase, Phase::Idle | Phase::Terminated)
+        !matches!(
+            self.lock().phase,
+            Phase::Idle | Phase::Surplus | Phase::Terminated
+        )
     }
 
     pub(super) fn was_answered(&self) -> bool {
@@ -456,7 +468,7 @@ impl LegShared {
                 .map(str::to_owned),
         };
         match inner.phase {
-            Phase::Idle | Phase::Terminated => return,
+            Phase::Idle | Phase::Surplus | Phase::Terminated => return,
             Phase::RingingIn | Phase::EarlyIn => {
                 info.status = Some(Status {
                     code,
@@ -546,9 +558,10 @@ impl LegInner {
         self.phase.state(self.held)
     }
 
-    /// The error of a method that is not for this state; on a leg that the peer ended, its end.
+    /// The error of a method that is not for this state; on a leg that the peer ended, its end; on one too many, the limit.
     pub(super) fn wrong_state(&self, method: &str) -> CallError {
         match &self.ended {
+            _ if self.phase == Phase::Surplus => CallError::limit("limits.call.legs_max"),
             Some(info) if info.by != Party::Local => CallError::Hangup(info.clone()),
             _ => CallError::WrongState(format!("{method} on a leg in state {:?}", self.state())),
         }
@@ -556,7 +569,8 @@ impl LegInner {
 
     /// The error of a wait that nothing can end any more, if that is so.
     pub(super) fn no_more(&self, method: &str) -> Option<CallError> {
-        matches!(self.phase, Phase::Idle | Phase::Terminated).then(|| self.wrong_state(method))
+        matches!(self.phase, Phase::Idle | Phase::Surplus | Phase::Terminated)
+            .then(|| self.wrong_state(method))
     }
 
     pub(super) fn ended_by_flow(&self) -> bool {

@@ -175,6 +175,12 @@ impl Session {
         Leg::idle(&self.shared)
     }
 
+    /// The same where nobody can be told: over the limit, a leg that answers `Denied(Limit)` to all it is asked to do.
+    #[must_use]
+    pub fn leg(&self) -> Leg {
+        self.new_leg().unwrap_or_else(|_| Leg::surplus(&self.shared))
+    }
+
     /// Waits. Seed `iw.sleep`.
     pub async fn sleep(&self, time: Duration) {
         self.before_wait();
@@ -487,7 +493,7 @@ impl SessionShared {
 
 impl SessionInner {
     /// One series of numbers for all that a session owns.
-    fn take_id(&mut self) -> u32 {
+    pub(super) fn take_id(&mut self) -> u32 {
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1).max(1);
         id

@@ -261,7 +261,7 @@ limits! {
     ["limits.call"] CallLimits {
         legs_max: usize = 16, 1..=1_000, "legs",
             "Of one session; a conference of a flow's own making, with room.",
-            "the flow gets denied(limit).";
+            "a leg is made that answers denied(limit) to all it is asked to do.";
         registrations_max: usize = 8, 1..=1_000, "registrations",
             "Of one session, those that are being removed included: one is the rule.",
             "the flow gets denied(limit).";

@@ -14,7 +14,6 @@ use wasmtime_wasi::I32Exit;
 use super::flow_log;
 use super::fuel::{Budget, Exhausted};
 use super::memory::Refusal;
-use super::state::LimitReached;
 use crate::config::limits::PluginLimits;
 
 /// How a call's instance ended.
@@ -65,8 +64,6 @@ pub enum Outcome {
         /// The limit.
         limit: usize,
     },
-    /// The flow reached a limit where the contract leaves no room for an error; the text names it.
-    LimitReached(String),
     /// The flow's code gave up: a panic, a failed assertion, an `unreachable`. Its last log line usually says why.
     Panicked(Option<String>),
     /// Another trap: a bad memory access, a division by zero, a broken canonical ABI.
@@ -111,7 +108,6 @@ impl Outcome {
             Outcome::HostCallTooLarge { .. } => "host-call-too-large",
             Outcome::TooManyHandles { .. } => "too-many-handles",
             Outcome::TooManyResources { .. } => "too-many-resources",
-            Outcome::LimitReached(_) => "limit-reached",
             Outcome::Panicked(_) => "panicked",
             Outcome::Trapped(_) => "trapped",
             Outcome::Exited(_) => "exited",
@@ -140,9 +136,6 @@ impl Outcome {
             return Outcome::TooManyResources {
                 limit: limits.resources_max,
             };
-        }
-        if let Some(LimitReached(what)) = error.downcast_ref() {
-            return Outcome::LimitReached(what.clone());
         }
         if error.is::<PoolConcurrencyLimitError>() {
             return Outcome::PoolFull(error.root_cause().to_string());
@@ -299,7 +292,6 @@ impl fmt::Display for Outcome {
                     "held too many calls, options and other objects (limits.plugin.resources_max = {limit})"
                 )
             }
-            Outcome::LimitReached(what) => write!(f, "reached a limit: {what}"),
             Outcome::Panicked(Some(line)) => write!(f, "panicked; its last words: {line}"),
             Outcome::Panicked(None) => f.write_str("panicked without a word"),
             Outcome::Trapped(text) => write!(f, "trapped: {text}"),

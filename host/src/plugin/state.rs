@@ -38,11 +38,6 @@ struct Wasi {
     stderr: Output,
 }
 
-/// The flow asked for one thing too many, of a kind whose constructor cannot say so.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct LimitReached(pub(super) String);
-
 impl CallState {
     /// `life` is the longest that the instance may live.
     pub(super) fn new(session: Session, limits: &PluginLimits, life: Duration) -> Self {

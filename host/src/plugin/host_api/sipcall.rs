@@ -10,7 +10,7 @@ use super::types::{
     status,
 };
 use crate::call::{self, DigitPattern, Leg};
-use crate::plugin::state::{CallState, LimitReached, waited};
+use crate::plugin::state::{CallState, waited};
 
 /// Steps that one gathering may make the host take, paid in advance.
 const GATHER_COST: usize = 10_000;
@@ -20,11 +20,7 @@ type Answer<T> = wasmtime::Result<Result<T, Error>>;
 impl wit::HostCall for CallState {
     async fn new(&mut self) -> wasmtime::Result<Resource<Leg>> {
         self.enter(0).await;
-        let leg = self
-            .session
-            .new_leg()
-            .map_err(|error| LimitReached(error.to_string()))?;
-        Ok(self.table.push(leg)?)
+        Ok(self.table.push(self.session.leg())?)
     }
 
     async fn id(&mut self, this: Resource<Leg>) -> wasmtime::Result<u32> {
