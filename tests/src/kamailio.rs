@@ -137,6 +137,24 @@ impl Kamailio {
             .collect()
     }
 
+    /// Adds a contact to a user that nobody has registered: what a program that was killed has left behind.
+    pub fn leave_behind(&self, user: &str, contact: &str) {
+        // Expires, q, path, flags, branch flags, methods: nothing special.
+        let added = self.command(&[
+            "ul.add",
+            "location",
+            &word(user),
+            contact,
+            "300",
+            "1.0",
+            ".",
+            "0",
+            "0",
+            "4294967295",
+        ]);
+        added.expect("the contact is added");
+    }
+
     /// Waits until a user has so many contacts registered.
     pub fn wait_for_contacts(&self, user: &str, count: usize, longest: Duration) -> Vec<String> {
         let deadline = Instant::now() + longest;

@@ -226,6 +226,35 @@ fn a_call_for_a_name_that_is_registered_twice_is_taken_once() {
     );
 }
 
+/// A host that was killed has left a contact behind, and registers with another one. Kamailio tries both; the call that
+/// reaches nobody must not be in the way of the one that does.
+#[test]
+fn a_contact_of_an_earlier_life_is_not_in_the_way() {
+    for stale_first in [true, false] {
+        let kamailio = house().start();
+        let more = format!(
+            "[tenant.flow.desk.job]\nstart = \"boot\"\n[tenant.flow.desk.job.args]\n\
+             registrar = \"{}\"\nusername = \"alice\"\npassword = \"1234\"\ncalls = 1\n",
+            kamailio.uri("alice")
+        );
+        let setup = Setup::new().dial("house", &["127.0.0.0/8"]);
+        let stale = format!("sip:alice@{};line=abcdefghijklmnop", setup.address());
+        if stale_first {
+            kamailio.leave_behind("alice", &stale);
+        }
+        let server = setup.job("house", "desk", &flows::example("desk"), &more).start();
+        kamailio.wait_for_contacts("alice", 1 + usize::from(stale_first), LONG);
+        if !stale_first {
+            kamailio.leave_behind("alice", &stale);
+        }
+        Sipp::scenario("answer", kamailio.address(), "alice")
+            .fill("HOLD_MS", 200)
+            .run()
+            .assert_all(1);
+        server.wait_for_log(&["call 1 on leg"], SOON);
+    }
+}
+
 /// The page's example of `register`, whole: the call in that name is challenged too.
 #[test]
 fn the_pages_example_registers_and_calls_in_that_name() {
