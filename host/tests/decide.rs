@@ -15,6 +15,7 @@ use callbox::call::{
     Body, CallError, CallState, EventKind, IncomingOffer, Leg, Party, Referral, ReofferOptions, Session,
     Status, TransferOptions,
 };
+use callbox_sip::endpoint::{EndpointConfig, EndpointLimits};
 use support::peer::{Dialog, PEER_SDP, Peer, SESSION};
 use support::{Host, Pair, SDP, SOON, event_of, eventually, sdp};
 
@@ -38,7 +39,10 @@ impl Talk {
     }
 
     async fn with(decides: bool) -> Self {
-        let mut host = Host::start();
+        Self::on(Host::start(), decides).await
+    }
+
+    async fn on(mut host: Host, decides: bool) -> Self {
         let mut peer = Peer::new(host.addr()).await;
         let mut dialog = peer.invite("bob", SESSION).await;
         let (session, leg) = host.next_call().await;
@@ -293,6 +297,78 @@ async fn an_offer_that_the_peer_cancels_is_gone() {
             assert!(wrong_state(offer.answer(sdp(&talk.session))) && wrong_state(offer.reject(488)));
         }
         assert!(talk.session.poll_event().is_none(), "unread, it is taken back");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_decided_in_time_is_refused() {
+    let soon = Duration::from_millis(200);
+    let limits = EndpointLimits {
+        reinvite_decision_max: soon,
+        update_decision_max: soon,
+        ..EndpointLimits::default()
+    };
+    let host = Host::with(EndpointConfig {
+        limits,
+        ..EndpointConfig::default()
+    });
+    let mut talk = Talk::on(host, true).await;
+    for (method, code) in [("UPDATE", 504), ("INVITE", 488)] {
+        for read in [true, false] {
+            talk.dialog.invite = talk.peer.ask(&mut talk.dialog, method, "", SESSION).await;
+            let offer = match read {
+                true => Some(talk.offer().await),
+                false => None,
+            };
+            let refused = talk
+                .peer
+                .find("refusal", |message| message.status() == Some(code))
+                .await;
+            if method == "INVITE" {
+                let dialog = talk.dialog.clone();
+                talk.peer.in_transaction(&dialog, "ACK", Some(&refused)).await;
+            }
+            eventually(|| talk.leg.state() == CallState::Connected).await;
+            if let Some(offer) = offer {
+                assert!(wrong_state(offer.answer(sdp(&talk.session))));
+            }
+            assert!(talk.session.poll_event().is_none(), "unread, it is taken back");
+        }
+    }
+    let referral = talk.referred("<sip:carol@192.0.2.1>").await;
+    talk.peer
+        .find("603", |message| message.status() == Some(603))
+        .await;
+    eventually(|| wrong_state(referral.accept())).await;
+}
+
+#[tokio::test]
+async fn offers_that_cross_leave_one_session() {
+    let mut talk = Talk::deciding().await;
+    let ours = offer_of(media(&talk.session, 5000, "sendrecv"), false);
+    for _ in 0..40 {
+        // The flow waits for its own offer, so it can decide nothing: the peer's is refused, whichever came first.
+        let (accepted, ()) = tokio::join!(talk.leg.reoffer(&ours), async {
+            talk.dialog.invite = talk.peer.ask(&mut talk.dialog, "INVITE", "", SESSION).await;
+            let refused = talk
+                .peer
+                .find("491", |message| message.status() == Some(491))
+                .await;
+            let dialog = talk.dialog.clone();
+            talk.peer.in_transaction(&dialog, "ACK", Some(&refused)).await;
+            let offered = talk
+                .peer
+                .find("INVITE", |message| message.method() == Some("INVITE"))
+                .await;
+            talk.peer.answer(&offered, "200 OK", "", SESSION).await;
+            talk.peer
+                .find("ACK", |message| message.method() == Some("ACK"))
+                .await;
+        });
+        accepted.unwrap();
+        assert_eq!(talk.leg.state(), CallState::Connected);
+        assert_eq!(talk.leg.local_offer(), ours.offer);
+        assert!(talk.session.poll_event().is_none());
     }
 }
 
