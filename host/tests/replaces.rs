@@ -176,6 +176,10 @@ async fn what_is_not_the_callers_to_replace_does_not_exist() {
     let foreign = format!("sip:foreign@{}", desk.host.addr());
     desk.other.invite_to(foreign, &line, SESSION).await;
     assert_eq!(desk.refused().await, 481);
+    let foreign = format!("sip:foreign@{}", desk.host.addr());
+    let early = line.replace("\r\n", ";early-only\r\n");
+    desk.other.invite_to(foreign, &early, SESSION).await;
+    assert_eq!(desk.refused().await, 481, "nor how it stands");
     let wrong = line.replace("from-tag=", "from-tag=x");
     desk.other
         .invite_to(desk.dialog.target.clone(), &wrong, SESSION)

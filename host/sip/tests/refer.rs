@@ -310,6 +310,29 @@ fn an_accepted_refer_gets_202_and_each_report_a_notify() {
 }
 
 #[test]
+fn reports_that_the_host_gives_up_end_with_what_was_told_last() {
+    let (mut peer, leg, tag) = talking();
+    for (seq, told) in [(2, None), (3, Some(180))] {
+        let id = referred(&mut peer, &tag, seq, "Subject: x");
+        peer.act(|endpoint, now| endpoint.accept_refer(now, leg, id).unwrap());
+        if let Some(code) = told {
+            peer.act(|endpoint, now| endpoint.notify_refer(now, leg, id, code, None).unwrap());
+        }
+        let (_, sent) = peer.act(|endpoint, now| endpoint.end_refer(now, leg, id).unwrap());
+        assert_eq!(
+            sent.iter().map(Sent::method).collect::<Vec<_>>(),
+            ["NOTIFY"],
+            "one, and the last"
+        );
+        assert!(sent[0].header("Subscription-State").starts_with("terminated"));
+        let said = format!("SIP/2.0 {}", told.unwrap_or(100));
+        assert!(sent[0].message().body().starts_with(said.as_bytes()));
+        let late = peer.act(|endpoint, now| endpoint.end_refer(now, leg, id));
+        assert!(matches!(late.0, Err(EndpointError::WrongState(_))) && late.1.is_empty());
+    }
+}
+
+#[test]
 fn a_refer_without_reports_says_so_and_gets_none() {
     let (mut peer, leg, tag) = talking();
     let id = referred(&mut peer, &tag, 2, "Refer-Sub: false");

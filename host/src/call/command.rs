@@ -13,7 +13,7 @@ use super::bridge;
 use super::incoming::Refusal;
 use super::leg::LegShared;
 use super::registration::RegistrationShared;
-use super::replacement::Search;
+use super::replacement::{Found, Search};
 use super::subscription::SubscriptionShared;
 
 /// An object with commands for its shard, or a last word to a call that has no object.
@@ -23,8 +23,8 @@ pub(super) enum Scheduled {
     Undecided(Arc<LegShared>, Command),
     /// Another shard looks for the leg that an INVITE shall replace.
     Search(Box<Search>),
-    /// What became of a search of this shard's, for the INVITE of this leg: the other leg, or the code of a refusal.
-    Found(LegId, Result<Arc<LegShared>, u16>),
+    /// What became of a search of this shard's, for the INVITE of this leg.
+    Found(LegId, Found),
     Registration(Arc<RegistrationShared>),
     Subscription(Arc<SubscriptionShared>),
     /// Nobody takes this call.

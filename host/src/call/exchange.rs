@@ -11,14 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use callbox_sip::endpoint::{
-    Endpoint, EndpointError, Event, LegEvent, LegId, RegistrationId, Replaced, SubscriptionId,
+    Endpoint, EndpointError, Event, LegEvent, LegId, RegistrationId, SubscriptionId,
 };
 
 use super::command::{Command, Scheduled};
 use super::incoming::{IncomingCall, IncomingCalls, Opened};
 use super::leg::LegShared;
 use super::registration::RegistrationShared;
-use super::replacement::{self, Neighbours, Search};
+use super::replacement::Neighbours;
 use super::service::{HandedOver, ServiceCall};
 use super::subscription::SubscriptionShared;
 use crate::wire::{ShardCore, ShardWaker};
@@ -59,23 +59,23 @@ impl ShardQueue {
 }
 
 /// A leg in the map, with the attempt that the endpoint's leg stands for.
-struct Entry {
-    leg: Arc<LegShared>,
-    attempt: u32,
+pub(super) struct Entry {
+    pub(super) leg: Arc<LegShared>,
+    pub(super) attempt: u32,
 }
 
 /// The call layer's half of a shard.
 pub struct Exchange {
-    queue: Arc<ShardQueue>,
-    incoming: Arc<dyn IncomingCalls>,
-    legs: HashMap<LegId, Entry>,
+    pub(super) queue: Arc<ShardQueue>,
+    pub(super) incoming: Arc<dyn IncomingCalls>,
+    pub(super) legs: HashMap<LegId, Entry>,
     /// Calls for services, until there is news of them.
     services: HashMap<LegId, Arc<ServiceCall>>,
     registrations: HashMap<RegistrationId, Arc<RegistrationShared>>,
     subscriptions: HashMap<SubscriptionId, Arc<SubscriptionShared>>,
-    neighbours: Arc<Neighbours>,
+    pub(super) neighbours: Arc<Neighbours>,
     /// Calls that shall replace one of another shard, which was asked for it.
-    replacing: HashMap<LegId, IncomingCall>,
+    pub(super) replacing: HashMap<LegId, IncomingCall>,
     batch: Vec<Scheduled>,
 }
 
@@ -101,50 +101,6 @@ impl Exchange {
     pub fn among(mut self, neighbours: &Arc<Neighbours>) -> Self {
         self.neighbours = Arc::clone(neighbours);
         self
-    }
-
-    /// A leg that a session holds in the endpoint's leg of this name.
-    fn leg_of(&self, id: LegId) -> Result<Arc<LegShared>, u16> {
-        let leg = self.legs.get(&id).map(|entry| Arc::clone(&entry.leg));
-        // Without a session it rings, or its attempt was given up: nothing that could be replaced.
-        leg.filter(|leg| leg.lock().sip == Some(id))
-            .ok_or(replacement::NO_SUCH_CALL)
-    }
-
-    /// An INVITE that shall take the place of another call.
-    fn replaces(&mut self, now: Instant, endpoint: &mut Endpoint, call: IncomingCall, replaced: Replaced) {
-        match replaced {
-            Replaced::Leg(id) => {
-                let found = self.leg_of(id);
-                self.replace(now, endpoint, call, found);
-            }
-            Replaced::Elsewhere { shard } => match self.neighbours.get(shard) {
-                Some(neighbour) => {
-                    let search = Search {
-                        sip: call.sip,
-                        invite: call.request.clone(),
-                        asker: Arc::clone(&self.queue),
-                    };
-                    self.replacing.insert(call.sip, call);
-                    neighbour.schedule(Scheduled::Search(Box::new(search)));
-                }
-                None => self.replace(now, endpoint, call, Err(replacement::NO_SUCH_CALL)),
-            },
-        }
-    }
-
-    fn replace(
-        &mut self,
-        now: Instant,
-        endpoint: &mut Endpoint,
-        call: IncomingCall,
-        found: Result<Arc<LegShared>, u16>,
-    ) {
-        let sip = call.sip;
-        match found.and_then(|replaced| call.take_place_of(&replaced, &*self.incoming)) {
-            Ok(leg) => drop(self.legs.insert(sip, Entry { leg, attempt: 0 })),
-            Err(code) => late(endpoint.reject(now, sip, code, None, &[])),
-        }
     }
 
     fn run_commands(&mut self, now: Instant, endpoint: &mut Endpoint, leg: &Arc<LegShared>) {
@@ -293,7 +249,7 @@ impl Exchange {
 }
 
 /// A command that the endpoint refuses has crossed an event that the flow is about to see: a CANCEL, a BYE.
-fn late(result: Result<(), EndpointError>) {
+pub(super) fn late(result: Result<(), EndpointError>) {
     if let Err(error) = result {
         tracing::debug!(%error, "command came too late");
     }
@@ -310,16 +266,8 @@ impl ShardCore for Exchange {
                     leg.lock().outbox.push_back(command);
                     self.run_commands(now, endpoint, &leg);
                 }
-                Scheduled::Search(search) => {
-                    let found = search.ask(endpoint).and_then(|id| self.leg_of(id));
-                    search.answer(found);
-                }
-                Scheduled::Found(id, found) => {
-                    // Without it the INVITE has ended meanwhile.
-                    if let Some(call) = self.replacing.remove(&id) {
-                        self.replace(now, endpoint, call, found);
-                    }
-                }
+                Scheduled::Search(search) => self.search(endpoint, *search),
+                Scheduled::Found(id, found) => self.found(now, endpoint, id, found),
                 Scheduled::Registration(registration) => {
                     if let Some(id) = registration.run(now, endpoint) {
                         self.registrations.insert(id, registration);

@@ -2,26 +2,27 @@
 //!
 //! It comes to the session that holds the leg, as one more call for it; the flow answers it or does not. Only when it is
 //! answered the host hangs up the leg whose place it takes. Which tenant may have which call replaced is decided before
-//! ([`IncomingCalls::may_replace`]); a refusal for that reason and one for a call that there is not are the same.
+//! ([`IncomingCalls::may_replace`](super::IncomingCalls::may_replace)); a refusal for that reason and one for a call that there is not are the same.
 //!
 //! The INVITE may come to another shard than the one that holds the leg, for their Call-IDs differ: then the shards ask
 //! each other through their queues. Entry types: [`Neighbours`], [`Search`]. Invariant: an INVITE waits for one answer of
 //! one shard at most, and its place is given back when it ends first.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
-use callbox_sip::endpoint::{Endpoint, LegId};
+use callbox_sip::endpoint::{Endpoint, LegId, Replaced};
 use callbox_sip::message::Message;
 
 use super::command::Scheduled;
 use super::events::EventKind;
-use super::exchange::ShardQueue;
+use super::exchange::{Entry, Exchange, ShardQueue, late};
 use super::facts::{self, Facts};
-use super::incoming::{IncomingCall, IncomingCalls};
+use super::incoming::IncomingCall;
 use super::leg::{Direction, Leg, LegInner, LegShared, Phase};
 
 /// There is no such call, or none that this caller may know of.
-pub(super) const NO_SUCH_CALL: u16 = 481;
+const NO_SUCH_CALL: u16 = 481;
 /// The call is over (RFC 3891 §3).
 const OVER: u16 = 603;
 /// The session holds as many legs as it may.
@@ -56,37 +57,101 @@ impl Neighbours {
 /// The question of one shard to another: which leg of yours does this INVITE mean?
 pub(super) struct Search {
     /// The INVITE's own leg, on the shard that asks.
-    pub(super) sip: LegId,
-    pub(super) invite: Message,
-    pub(super) asker: Arc<ShardQueue>,
+    sip: LegId,
+    invite: Message,
+    asker: Arc<ShardQueue>,
 }
 
-impl Search {
-    /// Asks the endpoint that the Call-ID belongs to.
-    pub(super) fn ask(&self, endpoint: &Endpoint) -> Result<LegId, u16> {
-        match self.invite.replaces() {
-            Ok(Some(replaces)) => endpoint.replaced(&replaces),
-            _ => Err(400),
+/// What an INVITE with Replaces means.
+pub(super) enum Found {
+    /// This leg.
+    Leg(Arc<LegShared>),
+    /// This leg, which may not be replaced: the code tells why.
+    Kept(Arc<LegShared>, u16),
+    /// Nothing that a session holds.
+    Nothing,
+}
+
+impl Exchange {
+    /// An INVITE came that shall take the place of another call.
+    pub(super) fn replaces(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        call: IncomingCall,
+        replaced: Replaced,
+    ) {
+        let neighbour = match replaced {
+            Replaced::Elsewhere { shard } => self.neighbours.get(shard),
+            _ => None,
+        };
+        let Some(neighbour) = neighbour else {
+            let found = self.leg_of(replaced);
+            return self.replace(now, endpoint, call, found);
+        };
+        let search = Search {
+            sip: call.sip,
+            invite: call.request.clone(),
+            asker: Arc::clone(&self.queue),
+        };
+        self.replacing.insert(call.sip, call);
+        neighbour.schedule(Scheduled::Search(Box::new(search)));
+    }
+
+    /// Another shard asks; this one's endpoint knows the Call-ID if any does.
+    pub(super) fn search(&self, endpoint: &Endpoint, search: Search) {
+        let found = match search.invite.replaces() {
+            Ok(Some(replaces)) => self.leg_of(endpoint.replaced(&replaces)),
+            _ => Found::Nothing,
+        };
+        search.asker.schedule(Scheduled::Found(search.sip, found));
+    }
+
+    /// The other shard has answered.
+    pub(super) fn found(&mut self, now: Instant, endpoint: &mut Endpoint, sip: LegId, found: Found) {
+        // Without it the INVITE has ended meanwhile.
+        if let Some(call) = self.replacing.remove(&sip) {
+            self.replace(now, endpoint, call, found);
         }
     }
 
-    pub(super) fn answer(self, found: Result<Arc<LegShared>, u16>) {
-        self.asker.schedule(Scheduled::Found(self.sip, found));
+    fn leg_of(&self, replaced: Replaced) -> Found {
+        let held = |id| {
+            let leg = self.legs.get(&id).map(|entry| Arc::clone(&entry.leg));
+            // Of an attempt that was given up nothing is left that could be replaced.
+            leg.filter(|leg| leg.lock().sip == Some(id))
+        };
+        match replaced {
+            Replaced::Leg(id) => held(id).map_or(Found::Nothing, Found::Leg),
+            Replaced::Kept { leg, code } => held(leg).map_or(Found::Nothing, |leg| Found::Kept(leg, code)),
+            Replaced::Elsewhere { .. } | Replaced::Unknown => Found::Nothing,
+        }
+    }
+
+    fn replace(&mut self, now: Instant, endpoint: &mut Endpoint, call: IncomingCall, found: Found) {
+        let sip = call.sip;
+        let taken = match found {
+            Found::Nothing => Err(NO_SUCH_CALL),
+            Found::Leg(leg) | Found::Kept(leg, _)
+                if !self.incoming.may_replace(&call, &leg.session.context.tenant) =>
+            {
+                Err(NO_SUCH_CALL)
+            }
+            Found::Kept(_, code) => Err(code),
+            Found::Leg(leg) => call.take_place_of(&leg),
+        };
+        match taken {
+            Ok(leg) => drop(self.legs.insert(sip, Entry { leg, attempt: 0 })),
+            Err(code) => late(endpoint.reject(now, sip, code, None, &[])),
+        }
     }
 }
 
 impl IncomingCall {
     /// Makes the call a leg of the session that holds `replaced`, and tells the session. The error is the code of a
     /// refusal.
-    pub(super) fn take_place_of(
-        self,
-        replaced: &Arc<LegShared>,
-        decides: &dyn IncomingCalls,
-    ) -> Result<Arc<LegShared>, u16> {
+    fn take_place_of(self, replaced: &Arc<LegShared>) -> Result<Arc<LegShared>, u16> {
         let session = &replaced.session;
-        if !decides.may_replace(&self, &session.context.tenant) {
-            return Err(NO_SUCH_CALL);
-        }
         if !replaced.is_live() {
             return Err(OVER);
         }

@@ -70,12 +70,20 @@ pub enum Event {
 pub enum Replaced {
     /// A leg of this endpoint that may be replaced.
     Leg(LegId),
-    /// Its Call-ID belongs to the endpoint of another shard: ask that one by [`replaced`](super::Endpoint::replaced), and
-    /// reject the INVITE with the code that it gives if it does.
+    /// A leg that may not. Reject the INVITE with this code, or with 481 when its caller must not know of that leg.
+    Kept {
+        /// Which.
+        leg: LegId,
+        /// 486 or 603.
+        code: u16,
+    },
+    /// Its Call-ID belongs to the endpoint of another shard: ask that one by [`replaced`](super::Endpoint::replaced).
     Elsewhere {
         /// Which shard.
         shard: u16,
     },
+    /// No call of this endpoint. Reject the INVITE with 481.
+    Unknown,
 }
 
 /// What happened on a leg.

@@ -26,28 +26,33 @@ impl Endpoint {
         if shard != self.config.shard {
             return Ok(Some(Replaced::Elsewhere { shard }));
         }
-        self.replaced(&replaces).map(Replaced::Leg).map(Some)
+        match self.replaced(&replaces) {
+            Replaced::Unknown => Err(481),
+            known => Ok(Some(known)),
+        }
     }
 
-    /// The leg that a Replaces means, for an INVITE that came to another shard.
-    ///
-    /// # Errors
-    /// The code with which that INVITE must be refused (RFC 3891 §3): 481 when there is no such call, or it rings and we are
-    /// the called one; 486 when it is answered and `early-only` was asked for; 603 when it is over.
-    pub fn replaced(&self, replaces: &Replaces<'_>) -> Result<LegId, u16> {
+    /// What a Replaces means (RFC 3891 §3), for an INVITE that came to another shard too. Never `Elsewhere`. Unknown is a call
+    /// that there is not, or that rings and we are the called one; kept is one that is answered when `early-only` was asked
+    /// for (486), and one that is over (603).
+    #[must_use]
+    pub fn replaced(&self, replaces: &Replaces<'_>) -> Replaced {
         // The recipient's point of view: to-tag is ours, from-tag the peer's.
         let key = self
             .keys
             .dialog(replaces.call_id, replaces.to_tag, replaces.from_tag);
-        let id = self.dialog_index.get(&key).copied().ok_or(481_u16)?;
-        let leg = self.leg(id).ok_or(481_u16)?;
+        let found = self.dialog_index.get(&key).copied();
+        let Some((id, leg)) = found.and_then(|id| Some((id, self.leg(id)?))) else {
+            return Replaced::Unknown;
+        };
+        let kept = |code| Replaced::Kept { leg: id, code };
         match leg.state {
-            _ if leg.ended => Err(603),
-            LegState::Closing | LegState::Lingering | LegState::Cancelling => Err(603),
-            LegState::Incoming => Err(481),
-            LegState::Calling => Ok(id),
-            _ if replaces.early_only => Err(486),
-            LegState::Accepting | LegState::AwaitingAnswer | LegState::Confirmed => Ok(id),
+            _ if leg.ended => kept(603),
+            LegState::Closing | LegState::Lingering | LegState::Cancelling => kept(603),
+            LegState::Incoming => Replaced::Unknown,
+            LegState::Calling => Replaced::Leg(id),
+            _ if replaces.early_only => kept(486),
+            LegState::Accepting | LegState::AwaitingAnswer | LegState::Confirmed => Replaced::Leg(id),
         }
     }
 
