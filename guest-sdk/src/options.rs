@@ -19,6 +19,88 @@ pub(crate) enum Credentials {
     Named(String),
 }
 
+/// The builder of a header.
+macro_rules! header {
+    () => {
+        /// Adds a header field; may be called many times.
+        pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+            self.headers.push($crate::Header::new(name, value));
+            self
+        }
+    };
+}
+
+/// The builders of what goes out of the host anew: who to be, and which way.
+macro_rules! login_and_trunk {
+    () => {
+        /// Credentials for any realm. The last word on credentials counts.
+        pub fn credentials(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
+            self.credentials = Some($crate::options::Credentials::Given {
+                username: username.into(),
+                password: password.into(),
+                realm: None,
+            });
+            self
+        }
+
+        /// Credentials for one realm.
+        pub fn credentials_for(
+            mut self,
+            realm: impl Into<String>,
+            username: impl Into<String>,
+            password: impl Into<String>,
+        ) -> Self {
+            self.credentials = Some($crate::options::Credentials::Given {
+                username: username.into(),
+                password: password.into(),
+                realm: Some(realm.into()),
+            });
+            self
+        }
+
+        /// Credentials that the operator configured under this name; the secret never enters the flow.
+        pub fn credential_name(mut self, name: impl Into<String>) -> Self {
+            self.credentials = Some($crate::options::Credentials::Named(name.into()));
+            self
+        }
+
+        /// Through this trunk of the tenant's configuration.
+        pub fn trunk(mut self, name: impl Into<String>) -> Self {
+            self.trunk = Some(name.into());
+            self
+        }
+    };
+}
+
+/// Hands the headers over to a resource of the contract.
+macro_rules! lower_headers {
+    ($self:ident, $options:ident) => {
+        for header in &$self.headers {
+            $options.header(header);
+        }
+    };
+}
+
+/// Hands over what [`login_and_trunk`] took.
+macro_rules! lower_login_and_trunk {
+    ($self:ident, $options:ident) => {
+        match &$self.credentials {
+            Some($crate::options::Credentials::Given {
+                username,
+                password,
+                realm,
+            }) => $options.credentials(username, password, realm.as_deref()),
+            Some($crate::options::Credentials::Named(name)) => $options.credential_name(name),
+            None => {}
+        }
+        if let Some(name) = &$self.trunk {
+            $options.trunk(name);
+        }
+    };
+}
+
+pub(crate) use {header, login_and_trunk, lower_headers, lower_login_and_trunk};
+
 /// How to place a call: `MakeCall::to("sip:bob@example.com").offer(sdp)`.
 ///
 /// Without an offer the INVITE is empty; the peer's offer is then [`Call::remote_offer`](crate::Call::remote_offer) and
@@ -67,42 +149,8 @@ impl MakeCall {
         self
     }
 
-    /// Adds a header field; may be called many times.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push(Header::new(name, value));
-        self
-    }
-
-    /// Credentials for any realm.
-    pub fn credentials(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
-        self.credentials = Some(Credentials::Given {
-            username: username.into(),
-            password: password.into(),
-            realm: None,
-        });
-        self
-    }
-
-    /// Credentials for one realm.
-    pub fn credentials_for(
-        mut self,
-        realm: impl Into<String>,
-        username: impl Into<String>,
-        password: impl Into<String>,
-    ) -> Self {
-        self.credentials = Some(Credentials::Given {
-            username: username.into(),
-            password: password.into(),
-            realm: Some(realm.into()),
-        });
-        self
-    }
-
-    /// Credentials that the operator configured under this name; the secret never enters the flow.
-    pub fn credential_name(mut self, name: impl Into<String>) -> Self {
-        self.credentials = Some(Credentials::Named(name.into()));
-        self
-    }
+    header!();
+    login_and_trunk!();
 
     /// The user part of From. The tenant must own it.
     pub fn caller_id(mut self, user: impl Into<String>) -> Self {
@@ -114,12 +162,6 @@ impl MakeCall {
     /// The user part and the display name of From. The tenant must own the user part.
     pub fn caller_id_named(mut self, user: impl Into<String>, name: impl Into<String>) -> Self {
         self.caller_id = Some((user.into(), Some(name.into())));
-        self
-    }
-
-    /// Through this trunk of the tenant's configuration.
-    pub fn trunk(mut self, name: impl Into<String>) -> Self {
-        self.trunk = Some(name.into());
         self
     }
 
@@ -149,23 +191,10 @@ impl MakeCall {
         if let Some(body) = &self.offer {
             options.offer(body);
         }
-        for header in &self.headers {
-            options.header(header);
-        }
-        match &self.credentials {
-            Some(Credentials::Given {
-                username,
-                password,
-                realm,
-            }) => options.credentials(username, password, realm.as_deref()),
-            Some(Credentials::Named(name)) => options.credential_name(name),
-            None => {}
-        }
+        lower_headers!(self, options);
+        lower_login_and_trunk!(self, options);
         if let Some((user, name)) = &self.caller_id {
             options.caller_id(user, name.as_deref());
-        }
-        if let Some(name) = &self.trunk {
-            options.trunk(name);
         }
         if let Some(id) = self.registration {
             options.registration(id);
@@ -199,11 +228,7 @@ impl Answer {
         }
     }
 
-    /// Adds a header field to the 200; may be called many times.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push(Header::new(name, value));
-        self
-    }
+    header!();
 
     /// How long to wait for the ACK. Zero does not wait.
     pub fn timeout(mut self, time: Duration) -> Self {
@@ -243,11 +268,7 @@ impl Rejection {
         self
     }
 
-    /// Adds a header field; may be called many times.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push(Header::new(name, value));
-        self
-    }
+    header!();
 }
 
 impl From<u16> for Rejection {
@@ -286,11 +307,7 @@ impl Reoffer {
         self
     }
 
-    /// Adds a header field; may be called many times.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push(Header::new(name, value));
-        self
-    }
+    header!();
 
     /// Send UPDATE (RFC 3311) instead of a re-INVITE.
     pub fn update(mut self) -> Self {
@@ -306,9 +323,7 @@ impl Reoffer {
         if let Some(time) = self.timeout {
             options.timeout(millis(time));
         }
-        for header in &self.headers {
-            options.header(header);
-        }
+        lower_headers!(self, options);
         if self.use_update {
             options.use_update(true);
         }
@@ -338,11 +353,7 @@ impl Transfer {
         self
     }
 
-    /// Adds a header field to the REFER; may be called many times.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push(Header::new(name, value));
-        self
-    }
+    header!();
 
     /// Wait until the peer says how the transfer went.
     pub fn wait_for_outcome(mut self) -> Self {
@@ -361,9 +372,7 @@ impl Transfer {
         if let Some(time) = self.timeout {
             options.timeout(millis(time));
         }
-        for header in &self.headers {
-            options.header(header);
-        }
+        lower_headers!(self, options);
         if self.wait_for_outcome {
             options.wait_for_outcome(true);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::options::Credentials;
+use crate::options::{Credentials, header, login_and_trunk, lower_headers, lower_login_and_trunk};
 use crate::wit::callbox::flow::registration as raw;
 use crate::words::{millis, seconds};
 use crate::{Binding, Header, Result};
@@ -34,36 +34,8 @@ impl Register {
         }
     }
 
-    /// Credentials for any realm.
-    pub fn credentials(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
-        self.credentials = Some(Credentials::Given {
-            username: username.into(),
-            password: password.into(),
-            realm: None,
-        });
-        self
-    }
-
-    /// Credentials for one realm.
-    pub fn credentials_for(
-        mut self,
-        realm: impl Into<String>,
-        username: impl Into<String>,
-        password: impl Into<String>,
-    ) -> Self {
-        self.credentials = Some(Credentials::Given {
-            username: username.into(),
-            password: password.into(),
-            realm: Some(realm.into()),
-        });
-        self
-    }
-
-    /// Credentials that the operator configured under this name; the secret never enters the flow.
-    pub fn credential_name(mut self, name: impl Into<String>) -> Self {
-        self.credentials = Some(Credentials::Named(name.into()));
-        self
-    }
+    header!();
+    login_and_trunk!();
 
     /// How long to wait for the first 2xx. Default 15 s.
     pub fn timeout(mut self, time: Duration) -> Self {
@@ -83,30 +55,10 @@ impl Register {
         self
     }
 
-    /// Adds a header field; may be called many times.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push(Header::new(name, value));
-        self
-    }
-
-    /// Through this trunk of the tenant's configuration.
-    pub fn trunk(mut self, name: impl Into<String>) -> Self {
-        self.trunk = Some(name.into());
-        self
-    }
-
     /// Registers and waits for the first 2xx.
     pub fn start(self) -> Result<Registration> {
         let options = raw::RegisterOptions::new();
-        match &self.credentials {
-            Some(Credentials::Given {
-                username,
-                password,
-                realm,
-            }) => options.credentials(username, password, realm.as_deref()),
-            Some(Credentials::Named(name)) => options.credential_name(name),
-            None => {}
-        }
+        lower_login_and_trunk!(self, options);
         if let Some(time) = self.timeout {
             options.timeout(millis(time));
         }
@@ -116,12 +68,7 @@ impl Register {
         for uri in &self.contacts {
             options.contact(uri);
         }
-        for header in &self.headers {
-            options.header(header);
-        }
-        if let Some(name) = &self.trunk {
-            options.trunk(name);
-        }
+        lower_headers!(self, options);
         let raw = raw::Registration::start(&self.registrar, &options)?;
         Ok(Registration { raw })
     }

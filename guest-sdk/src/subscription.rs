@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::options::Credentials;
+use crate::options::{Credentials, header, login_and_trunk, lower_headers, lower_login_and_trunk};
 use crate::wit::callbox::flow::subscription as raw;
 use crate::words::{millis, seconds};
 use crate::{Body, Header, Notification, Result, SubscriptionState};
@@ -58,36 +58,8 @@ impl Subscribe {
         self
     }
 
-    /// Credentials for any realm.
-    pub fn credentials(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
-        self.credentials = Some(Credentials::Given {
-            username: username.into(),
-            password: password.into(),
-            realm: None,
-        });
-        self
-    }
-
-    /// Credentials for one realm.
-    pub fn credentials_for(
-        mut self,
-        realm: impl Into<String>,
-        username: impl Into<String>,
-        password: impl Into<String>,
-    ) -> Self {
-        self.credentials = Some(Credentials::Given {
-            username: username.into(),
-            password: password.into(),
-            realm: Some(realm.into()),
-        });
-        self
-    }
-
-    /// Credentials that the operator configured under this name; the secret never enters the flow.
-    pub fn credential_name(mut self, name: impl Into<String>) -> Self {
-        self.credentials = Some(Credentials::Named(name.into()));
-        self
-    }
+    header!();
+    login_and_trunk!();
 
     /// A MIME type that we understand; may be called many times. Default: those of the package.
     pub fn accept(mut self, content_type: impl Into<String>) -> Self {
@@ -98,18 +70,6 @@ impl Subscribe {
     /// A body for the SUBSCRIBE, such as a filter.
     pub fn body(mut self, body: Body) -> Self {
         self.body = Some(body);
-        self
-    }
-
-    /// Adds a header field; may be called many times.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push(Header::new(name, value));
-        self
-    }
-
-    /// Through this trunk of the tenant's configuration.
-    pub fn trunk(mut self, name: impl Into<String>) -> Self {
-        self.trunk = Some(name.into());
         self
     }
 
@@ -125,27 +85,14 @@ impl Subscribe {
         if let Some(time) = self.timeout {
             options.timeout(millis(time));
         }
-        match &self.credentials {
-            Some(Credentials::Given {
-                username,
-                password,
-                realm,
-            }) => options.credentials(username, password, realm.as_deref()),
-            Some(Credentials::Named(name)) => options.credential_name(name),
-            None => {}
-        }
+        lower_login_and_trunk!(self, options);
         for content_type in &self.accept {
             options.accept(content_type);
         }
         if let Some(body) = &self.body {
             options.body(body);
         }
-        for header in &self.headers {
-            options.header(header);
-        }
-        if let Some(name) = &self.trunk {
-            options.trunk(name);
-        }
+        lower_headers!(self, options);
         let raw = raw::Subscription::start(&self.server, &self.package, &options)?;
         Ok(Subscription { raw })
     }
