@@ -8,6 +8,7 @@
 //! Entry point: [`main`].
 
 mod call;
+mod census;
 mod check;
 mod compile;
 mod host;

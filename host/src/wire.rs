@@ -25,6 +25,7 @@ mod start;
 mod stats;
 mod stream;
 mod table;
+mod tally;
 mod udp;
 
 pub use bind::Bound;

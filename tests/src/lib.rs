@@ -17,6 +17,7 @@
 )]
 
 pub mod baresip;
+pub mod callee;
 pub mod cli;
 pub mod flows;
 pub mod kamailio;

@@ -109,13 +109,18 @@ impl Running {
 
     /// Asks it to end, as an operator or systemd does.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
-            .arg("-TERM")
+            .arg(format!("-{name}"))
             .arg(self.pid().to_string())
             .status();
         assert!(
             status.is_ok_and(|it| it.success()),
-            "the process was gone before it was asked to end"
+            "the process was gone before it was sent SIG{name}"
         );
     }
 

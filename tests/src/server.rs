@@ -291,6 +291,45 @@ impl Callbox {
         }
     }
 
+    /// What is alive in it by its own account (SIGUSR1): names and numbers.
+    pub fn alive(&self) -> Vec<(String, u64)> {
+        const SAID: &str = "alive sessions=";
+        let before = self.log().matches(SAID).count();
+        self.running.signal("USR1");
+        let count = self.wait_for_count(SAID, before + 1, Duration::from_secs(10));
+        let log = self.log();
+        let line = log.lines().rfind(|line| line.contains(SAID));
+        let Some((_, numbers)) = line
+            .filter(|_| count > before)
+            .and_then(|line| line.split_once("alive "))
+        else {
+            panic!("the server says nothing of what is alive:\n{log}");
+        };
+        numbers
+            .split_whitespace()
+            .map(|pair| {
+                let (name, number) = pair.split_once('=').expect("name=number");
+                (name.to_owned(), number.parse().expect("a number"))
+            })
+            .collect()
+    }
+
+    /// Waits until nothing is alive but connections, which peers may keep.
+    pub fn wait_until_idle(&self, longest: Duration) {
+        let deadline = Instant::now() + longest;
+        loop {
+            let alive = self.alive();
+            if alive
+                .iter()
+                .all(|(name, number)| *number == 0 || name == "connections")
+            {
+                return;
+            }
+            assert!(Instant::now() < deadline, "still alive: {alive:?}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
     /// Panics if the server has died.
     pub fn assert_alive(&mut self) {
         if let Some(status) = self.running.ended() {

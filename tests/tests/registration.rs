@@ -10,14 +10,13 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use callbox_tests::callee::{
+    PASSWORD, REALM, authorised, challenge, is_removal, is_right, next, nothing_comes, notify, registered,
+    respond, subscribed,
+};
 use callbox_tests::flows;
-use callbox_tests::message::Message;
 use callbox_tests::phone::{Phone, SOON};
 use callbox_tests::server::{Callbox, Setup};
-
-const REALM: &str = "house.example";
-const NONCE: &str = "5f3c8a11";
-const PASSWORD: &str = "1234";
 
 /// A server whose flow (an example of `seed/`) knows this peer as registrar, notifier and destination. The peer's socket
 /// must exist before the flow's configuration can name it.
@@ -46,110 +45,6 @@ fn go(server: &Callbox) -> Phone {
     let mut caller = server.phone();
     caller.invite("go");
     caller
-}
-
-/// The next request of this method; copies of what was answered before are answered again by no one.
-fn next(peer: &mut Phone, method: &str, wanted: impl Fn(&Message) -> bool) -> Message {
-    peer.next_request(method, wanted)
-}
-
-fn nothing_comes(peer: &mut Phone, method: &str, longest: Duration) {
-    let deadline = Instant::now() + longest;
-    while let Some(message) = peer.receive(deadline.saturating_duration_since(Instant::now())) {
-        assert_ne!(message.method(), Some(method), "{message:?}");
-    }
-}
-
-/// Answers with a To tag and further header lines.
-fn respond(peer: &mut Phone, request: &Message, status: &str, more: &str) {
-    peer.respond_with(request, status, more);
-}
-
-fn challenge(peer: &mut Phone, request: &Message) {
-    let more = format!("WWW-Authenticate: Digest realm=\"{REALM}\", nonce=\"{NONCE}\", algorithm=MD5\r\n");
-    respond(peer, request, "401 Unauthorized", &more);
-}
-
-/// RFC 2069's digest: without qop there is nothing random in it.
-fn is_right(request: &Message) -> bool {
-    let hex = |text: String| format!("{:x}", md5::compute(text));
-    let method = request.method().unwrap_or_default();
-    let first = hex(format!("alice:{REALM}:{PASSWORD}"));
-    let second = hex(format!("{method}:{}", request.request_uri()));
-    let right = hex(format!("{first}:{NONCE}:{second}"));
-    let line = request.header("Authorization");
-    line.contains("username=\"alice\"") && line.contains(&format!("response=\"{right}\""))
-}
-
-/// Challenges a request and returns its repetition.
-fn authorised(peer: &mut Phone, method: &str) -> Message {
-    let first = next(peer, method, |it| it.header("Authorization").is_empty());
-    challenge(peer, &first);
-    let id = first.header("Call-ID").to_owned();
-    let again = next(peer, method, |it| {
-        it.header("Call-ID") == id && !it.header("Authorization").is_empty()
-    });
-    assert_eq!(again.cseq_number(), first.cseq_number() + 1);
-    again
-}
-
-/// Binds whatever the REGISTER wants to bind.
-fn accept_register(peer: &mut Phone, register: &Message, expires: u32) {
-    let more: String = register
-        .headers("Contact")
-        .iter()
-        .map(|contact| {
-            let uri = contact.split(";expires").next().unwrap();
-            format!("Contact: {uri};expires={expires}\r\n")
-        })
-        .collect();
-    respond(peer, register, "200 OK", &more);
-}
-
-fn registered(peer: &mut Phone, expires: u32) -> Message {
-    let register = authorised(peer, "REGISTER");
-    assert!(is_right(&register), "{register:?}");
-    accept_register(peer, &register, expires);
-    register
-}
-
-fn is_removal(message: &Message) -> bool {
-    message.header("Expires") == "0"
-}
-
-/// One NOTIFY in the dialog of a SUBSCRIBE; waits for the answer.
-fn notify(peer: &mut Phone, subscribe: &Message, cseq: u32, state: &str, body: &str) {
-    let (own, from, to) = (peer.address(), subscribe.header("To"), subscribe.header("From"));
-    let tag = if subscribe.to_tag().is_none() {
-        ";tag=peer"
-    } else {
-        ""
-    };
-    let id = subscribe.header("Call-ID");
-    peer.send(format!(
-        "NOTIFY {} SIP/2.0\r\nVia: SIP/2.0/UDP {own};rport;branch=z9hG4bK-n{cseq}-{id}\r\nMax-Forwards: 70\r\n\
-         From: {from}{tag}\r\nTo: {to}\r\nCall-ID: {id}\r\nCSeq: {cseq} NOTIFY\r\nContact: <sip:alice@{own}>\r\n\
-         Event: {}\r\nSubscription-State: {state}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
-        subscribe.contact_uri(),
-        subscribe.header("Event"),
-        body.len()
-    ));
-    let deadline = Instant::now() + SOON;
-    while let Some(message) = peer.receive(deadline.saturating_duration_since(Instant::now())) {
-        if message.status().is_some() && message.header("CSeq") == format!("{cseq} NOTIFY") {
-            assert_eq!(message.status(), Some(200), "{message:?}");
-            return;
-        }
-    }
-    panic!("the NOTIFY was not answered");
-}
-
-fn subscribed(peer: &mut Phone, subscribe: &Message, expires: u32) {
-    let contact = format!(
-        "Expires: {expires}\r\nContact: <sip:alice@{}>\r\n",
-        peer.address()
-    );
-    respond(peer, subscribe, "200 OK", &contact);
 }
 
 fn contact_host(peer: SocketAddr) -> String {

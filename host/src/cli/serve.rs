@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 
+use super::census::Census;
 use super::host::Host;
 use super::{Failure, log};
 use crate::config::{Config, Listen, LogFormat};
@@ -18,6 +19,7 @@ Examples:
   callbox serve --config callbox.toml --listen udp:127.0.0.1:5070 --listen tcp:127.0.0.1:5070
   callbox serve --config callbox.toml --listen \"udp:0.0.0.0:5060 as 203.0.113.5\" --log-format json
 
+SIGUSR1 writes to the log what is alive: sessions, legs, transactions, registrations, subscriptions.
 SIGINT or SIGTERM ends it: no new calls, the calls that are up are hung up, then exit status 0. A second signal ends it
 at once. Exit status 1: it could not start; 2: a mistake in the configuration or the arguments.";
 
@@ -64,6 +66,7 @@ impl Serve {
         let host = Host::new(&config, config.limits.host.calls_max)?;
         let loaded = host.control.block_on(host.directory.load_all(&host.loader));
         let mut signals = host.signals()?;
+        let mut census = host.control.block_on(async { Census::new() })?;
         let wire = host.listen(&config)?;
 
         announce(&mut io::stdout().lock(), &wire, &loaded, host.calls_max)?;
@@ -72,6 +75,7 @@ impl Serve {
             tokio::select! {
                 () = signals.next() => false,
                 () = wire.broken() => true,
+                never = census.answer(&host.directory, &wire) => match never {},
             }
         });
         if broken {

@@ -108,13 +108,7 @@ impl<C: ShardCore> Shard<C> {
     }
 
     fn publish(&self) {
-        let (counts, index) = (self.endpoint.counts(), usize::from(self.index.0));
-        if let Some(legs) = self.shared.legs.get(index) {
-            legs.store(counts.legs, Ordering::Relaxed);
-        }
-        if let Some(standing) = self.shared.standing.get(index) {
-            standing.store(counts.registrations + counts.subscriptions, Ordering::Relaxed);
-        }
+        self.shared.tallies.publish(self.index, self.endpoint.counts());
     }
 
     fn poll_sources(&mut self, cx: &mut Context<'_>) -> bool {

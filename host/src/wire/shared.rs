@@ -1,7 +1,7 @@
 //! What all shards of a wire share. Read-only but for the counters and the table of connections.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use callbox_sip::endpoint::{ListenerId, Path, Protocol, shard_of};
@@ -13,6 +13,7 @@ use super::inbox::{Inbound, InboxSender};
 use super::shard::ShardIndex;
 use super::stats::{Counters, count};
 use super::table::Table;
+use super::tally::Tallies;
 use crate::config::Transport;
 use crate::config::limits::WireLimits;
 
@@ -27,10 +28,8 @@ pub(super) struct Shared {
     pub(super) connections: Table,
     pub(super) counters: Counters,
     pub(super) lookups: Semaphore,
-    /// Legs alive, by [`ShardIndex`]; published by each shard after a turn.
-    pub(super) legs: Vec<AtomicUsize>,
-    /// Registrations and subscriptions likewise.
-    pub(super) standing: Vec<AtomicUsize>,
+    /// What is alive.
+    pub(super) tallies: Tallies,
     /// Shards end when it is set and they are woken.
     pub(super) stop: AtomicBool,
     /// No new connections once it says true.

@@ -3,11 +3,13 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use callbox_sip::endpoint::{Endpoint, EndpointConfig, Listener as SipListener, ListenerId, Protocol};
+use callbox_sip::endpoint::{
+    Counts, Endpoint, EndpointConfig, Listener as SipListener, ListenerId, Protocol,
+};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::bind::{Bound, Listener, Socketed};
@@ -18,6 +20,7 @@ use super::shared::Shared;
 use super::stats::{Counters, WireStats};
 use super::stream;
 use super::table::Table;
+use super::tally::Tallies;
 use super::udp::UdpReader;
 use crate::config::limits::WireLimits;
 use crate::config::{Listen, Transport};
@@ -143,8 +146,7 @@ pub fn start<C: ShardCore>(
         ),
         counters: Counters::default(),
         lookups: Semaphore::new(config.limits.name_lookups),
-        legs: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
-        standing: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+        tallies: Tallies::new(usize::from(shards)),
         stop: AtomicBool::new(false),
         closing: watch::Sender::new(false),
         broken: watch::Sender::new(false),
@@ -282,24 +284,23 @@ impl Wire {
         self.shared.counters.read()
     }
 
+    /// What is alive in all endpoints.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.tallies.sum()
+    }
+
     /// Legs alive in all endpoints, those included that only wait for the end of a transaction.
     #[must_use]
     pub fn legs(&self) -> usize {
-        self.shared
-            .legs
-            .iter()
-            .map(|legs| legs.load(Ordering::Relaxed))
-            .sum()
+        self.counts().legs
     }
 
     /// Registrations and subscriptions in all endpoints, those included whose end the peer has not confirmed.
     #[must_use]
     pub fn standing(&self) -> usize {
-        self.shared
-            .standing
-            .iter()
-            .map(|standing| standing.load(Ordering::Relaxed))
-            .sum()
+        let counts = self.counts();
+        counts.registrations + counts.subscriptions
     }
 
     /// TCP connections open or being opened.
