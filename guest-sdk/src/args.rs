@@ -26,11 +26,53 @@ impl Args {
             .ok_or_else(|| Error::from("the arguments are no flat JSON object"))
     }
 
+    /// Adds an argument, for a job that this flow starts ([`session::spawn`](crate::session::spawn)).
+    #[must_use]
+    pub fn with(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.0.insert(key.into(), value.into());
+        self
+    }
+
+    /// The body that a job is given.
+    #[must_use]
+    pub fn body(&self) -> Body {
+        let mut json = String::from("{");
+        for (key, value) in &self.0 {
+            if json.len() > 1 {
+                json.push(',');
+            }
+            push_string(&mut json, key);
+            json.push(':');
+            push_string(&mut json, value);
+        }
+        json.push('}');
+        Body::new("application/json", json)
+    }
+
     /// An argument by its name.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
     }
+}
+
+/// A JSON string (RFC 8259 §7).
+fn push_string(json: &mut String, text: &str) {
+    json.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => json.extend(['\\', c]),
+            c if c.is_control() => {
+                json.push_str("\\u");
+                for shift in [12, 8, 4, 0] {
+                    let digit = u32::from(c) >> shift & 15;
+                    json.extend(char::from_digit(digit, 16));
+                }
+            }
+            c => json.push(c),
+        }
+    }
+    json.push('"');
 }
 
 struct Reader<'a> {
@@ -147,6 +189,17 @@ mod tests {
                 pair("c", "true")
             ])
         );
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let args = Args::default().with("a\"", "x\\\r\n\u{1}é").with("b", "");
+        assert_eq!(
+            args.body().text(),
+            "{\"a\\\"\":\"x\\\\\\u000d\\u000a\\u0001é\",\"b\":\"\"}"
+        );
+        assert_eq!(Args::of(&args.body()), Ok(args));
+        assert_eq!(Args::of(&Args::default().body()), Ok(Args::default()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod flow;
 mod job;
 mod runs;
 mod schedule;
+mod siblings;
 
 pub use directory::{Directory, Loaded};
 pub use job::{Job, JobArgs, NoJob};

@@ -228,3 +228,71 @@ fn jobs_start_at_boot_and_at_intervals_and_never_twice_at_a_time() {
         1
     );
 }
+
+#[test]
+fn sessions_start_others_hear_from_them_and_write_into_the_record() {
+    let setup = Setup::new().dial("house", &["127.0.0.0/8"]).job(
+        "house",
+        "campaign",
+        &flows::example("campaign"),
+        "",
+    );
+    let mut phone = Phone::udp(setup.address());
+    let own = phone.address();
+    let folder = tempfile::tempdir().unwrap();
+    let config = setup.write(folder.path());
+    let people: Vec<String> = ["ann", "bob", "cid", "dora"]
+        .iter()
+        .map(|name| format!("sip:{name}@{own}"))
+        .collect();
+    let (people_are, listen) = (
+        format!("people={}", people.join(" ")),
+        format!("udp:{}", setup.address()),
+    );
+    // Everybody declines in a way of their own.
+    let callee = std::thread::spawn(move || {
+        let deadline = Instant::now() + LONG;
+        let mut declined = std::collections::BTreeSet::new();
+        while declined.len() < 4
+            && let Some(message) = phone.receive(deadline.saturating_duration_since(Instant::now()))
+        {
+            if message.method() != Some("INVITE") {
+                continue;
+            }
+            let user = message.request_uri().trim_start_matches("sip:");
+            let user = user.split('@').next().unwrap_or_default().to_owned();
+            let status = match user.as_str() {
+                "ann" => "486 Busy Here",
+                "bob" => "603 Decline",
+                "cid" => "404 Not Found",
+                _ => "480 Gone Out",
+            };
+            phone.respond(&message, status);
+            declined.insert(user);
+        }
+        declined.len()
+    });
+    let said = call(
+        &config,
+        &["house/campaign", "--arg", &people_are, "--listen", &listen],
+    );
+    assert_eq!(callee.join().unwrap(), 4, "{said:#?}");
+    let expected = format!(
+        "sip:ann@{own}: 486 Busy Here\nsip:bob@{own}: 603 Decline\nsip:cid@{own}: 404 Not Found\n\
+         sip:dora@{own}: 480 Gone Out\n"
+    );
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (Some(0), expected.as_str()),
+        "{said:#?}"
+    );
+    let record = said
+        .err
+        .lines()
+        .find(|line| line.contains("603 Decline") && line.contains("outcome="))
+        .unwrap_or_else(|| panic!("no record: {said:#?}"));
+    assert!(
+        record.contains(&format!("sip:bob@{own}")) && record.contains("house"),
+        "{record}"
+    );
+}

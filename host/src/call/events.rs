@@ -140,6 +140,11 @@ impl Mailbox {
         (ticket, lost)
     }
 
+    /// One more event would cost another one its place.
+    pub(super) fn is_full(&self) -> bool {
+        self.queue.len() >= self.max
+    }
+
     /// Nobody will read any more. What was not read is the caller's to drop.
     pub(super) fn close(&mut self) -> VecDeque<(u64, Event)> {
         self.closed = true;

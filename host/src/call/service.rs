@@ -16,8 +16,9 @@ mod room;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use super::siblings::Siblings;
 pub(super) use call::{HandedOver, ServiceCall};
 pub(super) use room::Listing;
 pub use room::WaitingRoom;
@@ -60,11 +61,12 @@ fn bare_host(host: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
 }
 
-/// What the sessions of one tenant may accept, and where the calls wait.
+/// What the sessions of one tenant may accept, where the calls wait, and how the sessions reach each other.
 #[derive(Clone)]
 pub struct Services {
     pub(super) room: Option<Arc<WaitingRoom>>,
     names: Arc<BTreeSet<String>>,
+    siblings: Option<Weak<dyn Siblings>>,
 }
 
 impl Services {
@@ -74,6 +76,7 @@ impl Services {
         Self {
             room: Some(room),
             names: Arc::new(names),
+            siblings: None,
         }
     }
 
@@ -83,7 +86,19 @@ impl Services {
         Self {
             room: None,
             names: Arc::default(),
+            siblings: None,
         }
+    }
+
+    /// Lets the sessions start others and write to them.
+    #[must_use]
+    pub fn with_siblings(mut self, siblings: Weak<dyn Siblings>) -> Self {
+        self.siblings = Some(siblings);
+        self
+    }
+
+    pub(super) fn siblings(&self) -> Option<Arc<dyn Siblings>> {
+        self.siblings.as_ref()?.upgrade()
     }
 
     pub(super) fn knows(&self, name: &str) -> bool {

@@ -39,7 +39,7 @@ pub struct SessionContext {
     pub auto_ring: bool,
     /// Who may dial what.
     pub policy: Arc<dyn DialPolicy>,
-    /// Which calls it may accept.
+    /// Which calls it may accept, and how it reaches other sessions.
     pub services: Services,
     /// Bounds.
     pub limits: Arc<CallLimits>,
@@ -94,6 +94,8 @@ pub(super) struct SessionInner {
     registrations: Vec<(u32, Weak<RegistrationShared>)>,
     subscriptions: Vec<(u32, Weak<SubscriptionShared>)>,
     next_id: u32,
+    /// What the flow has written into the record of its call.
+    pub(super) record: Vec<(String, String)>,
     /// Legs that came in and whose caller was not told anything yet, as far as is known.
     silent: Vec<Weak<LegShared>>,
     /// A turn of [`Session::in_turns`] runs: legs with commands wait here for its end.
@@ -111,6 +113,7 @@ impl Session {
             registrations: Vec::new(),
             subscriptions: Vec::new(),
             next_id: 1,
+            record: Vec::new(),
             silent: Vec::new(),
             turn: false,
             held: Vec::new(),

@@ -21,13 +21,13 @@ Examples:
 
 The job gets the --arg pairs as a JSON object of strings, or what --args holds as it is. What it reports is written to
 standard output, the log to standard error. It listens at the addresses of the configuration on free ports, so that it
-runs beside a `serve` of the same configuration; --listen names other ones. SIGINT or SIGTERM ends it: its calls are hung
+runs beside a `serve` of the same configuration; --listen names other ones. Other flows than this one are not loaded. SIGINT or SIGTERM ends it: its calls are hung
 up, its registrations and subscriptions taken back.
 
 Exit status: 0 the job reported; 1 it failed or was ended; 2 it could not be tried.";
 
-/// Instances beside the job itself: those of the flows that it starts.
-const INSTANCES: usize = 16;
+/// Instances at a time: the job, and runs of the same flow that it starts. Other flows are not loaded.
+const INSTANCES: usize = 256;
 
 /// Run a job once and write down what it reports.
 #[derive(Debug, clap::Args)]

@@ -124,6 +124,9 @@ limits! {
         routes_max: usize = 10_000, 1..=1_000_000, "routes",
             "Routes are tried in order for every call.",
             "the configuration is refused.";
+        delayed_jobs_max: usize = 1_000, 0..=100_000, "jobs",
+            "That flows have asked for and whose time has not come: each holds a session without an instance.",
+            "the flow gets denied(limit).";
         drain_ms: u64 = 5_000, 0..=3_600_000, "milliseconds",
             "How long a stopping host waits for the BYEs of its calls to be answered; a peer that is gone must not hold it.",
             "the host exits with calls open and says how many.";
@@ -297,6 +300,12 @@ limits! {
             "the flow gets denied(limit).";
         requests_max: usize = 16, 1..=1_024, "requests",
             "INFO and its like under way on one leg, their answers awaited.",
+            "the flow gets denied(limit).";
+        record_fields_max: usize = 32, 1..=1_024, "fields",
+            "That a flow may write into the record of its call.",
+            "the flow gets denied(limit).";
+        record_value_max_bytes: usize = 256, 16..=4_096, "bytes",
+            "One value of such a field: an account, a queue, a verdict.",
             "the flow gets denied(limit).";
         service_waiting_calls: usize = 64, 0..=65_536, "calls",
             "That wait for one service until a session accepts: a burst, while sessions come back from the calls before.",

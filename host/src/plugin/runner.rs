@@ -57,6 +57,8 @@ pub struct RunReport {
     pub last_lines: Vec<String>,
     /// What a job that finished reports.
     pub reported: Option<Body>,
+    /// What the flow wrote into the record of its call.
+    pub record: Vec<(String, String)>,
 }
 
 /// What an instance is asked to do.
@@ -178,6 +180,7 @@ async fn run(version: Arc<FlowVersion>, policy: TrapPolicy, session: Session, ta
         backtrace,
         last_lines,
         reported,
+        record: state.session.record_fields(),
     };
     report.log();
     report
@@ -251,6 +254,7 @@ impl RunReport {
             backtrace: None,
             last_lines: Vec::new(),
             reported: None,
+            record: Vec::new(),
         };
         report.log();
         report
@@ -258,15 +262,34 @@ impl RunReport {
 
     fn log(&self) {
         let (outcome, fuel, memory) = (self.outcome.name(), self.fuel_used, self.memory_bytes);
-        if let Outcome::Failed(_) = self.outcome {
-            // The flow's own words, which its author looks for in the log.
-            tracing::info!(outcome, fuel, memory, "the flow {}", self.outcome);
-        } else if self.outcome.is_return() {
-            tracing::debug!(outcome, fuel, memory, "the flow {}", self.outcome);
-        } else {
+        let record = self.record_line();
+        if !self.outcome.is_return() {
             let backtrace = self.backtrace.as_deref().unwrap_or("none");
-            tracing::warn!(outcome, fuel, memory, backtrace, "the flow {}", self.outcome);
+            tracing::warn!(
+                outcome,
+                fuel,
+                memory,
+                backtrace,
+                record,
+                "the flow {}",
+                self.outcome
+            );
+        } else if record.is_some() || matches!(self.outcome, Outcome::Failed(_)) {
+            // The flow's own words, which its author looks for in the log.
+            tracing::info!(outcome, fuel, memory, record, "the flow {}", self.outcome);
+        } else {
+            tracing::debug!(outcome, fuel, memory, "the flow {}", self.outcome);
         }
+    }
+
+    /// The fields of the call's record on one line, values quoted and escaped.
+    fn record_line(&self) -> Option<String> {
+        let fields: Vec<String> = self
+            .record
+            .iter()
+            .map(|(key, value)| format!("{key}={value:?}"))
+            .collect();
+        (!fields.is_empty()).then(|| fields.join(" "))
     }
 
     /// Which budget ended, if one did.

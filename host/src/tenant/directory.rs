@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -60,6 +60,10 @@ impl Directory {
     /// The tenants of `config`, whose calls run on `runtime`, `calls_max` of them at most. No flow is loaded yet.
     #[must_use]
     pub fn new(config: &Config, calls_max: usize, runtime: Handle) -> Arc<Self> {
+        Arc::new_cyclic(|myself| Self::build(config, calls_max, runtime, myself))
+    }
+
+    fn build(config: &Config, calls_max: usize, runtime: Handle, myself: &Weak<Self>) -> Self {
         let mut flows = Vec::new();
         // Where the flows of each tenant begin in the one list.
         let mut first = Vec::new();
@@ -70,7 +74,9 @@ impl Directory {
             first.push(flows.len());
             let name: Arc<str> = tenant.name.as_str().into();
             let dial = Arc::new(DialRules::of(tenant));
-            let services = Services::new(Arc::clone(&room), services_of(config, position));
+            let siblings = Weak::<Self>::clone(myself);
+            let services =
+                Services::new(Arc::clone(&room), services_of(config, position)).with_siblings(siblings);
             flows.extend(
                 tenant
                     .flows
@@ -103,15 +109,15 @@ impl Directory {
                 flow.takes_calls = true;
             }
         }
-        Arc::new(Self {
+        Self {
             routes,
             flows,
             room,
-            runs: Arc::new(Runs::new(calls_max, runtime)),
+            runs: Arc::new(Runs::new(calls_max, config.limits.host.delayed_jobs_max, runtime)),
             limits: Arc::new(config.limits.call.clone()),
             retry_after,
             refused: AtomicU64::new(0),
-        })
+        }
     }
 
     /// Loads one flow; none if there is none at this position.
@@ -268,9 +274,11 @@ impl IncomingCalls for Directory {
             status: flow.trap_code,
         };
         let runs = Arc::clone(&self.runs);
+        let listed = runs.list(&session);
         self.runs.runtime().spawn(async move {
             let run = run_call(Arc::clone(&version.flow), policy, session, leg);
             runs.until_the_end(run).await;
+            drop(listed);
             drop(permit);
         });
         Ok(())

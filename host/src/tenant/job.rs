@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::directory::Directory;
 use super::flow::Version;
+use super::runs::{Listed, Runs};
 use crate::call::{Body, CallError, Session};
 use crate::plugin::{RunReport, TrapPolicy, World, run_job};
 
@@ -74,8 +76,8 @@ pub enum NoJob {
     )]
     TakesCalls,
     /// Too much runs.
-    #[error("limits.calls_max reached: calls and jobs share it")]
-    Busy,
+    #[error("{0} reached")]
+    Busy(&'static str),
     /// The host shuts down.
     #[error("the host is shutting down")]
     Draining,
@@ -87,14 +89,22 @@ pub enum NoJob {
     Args(CallError),
 }
 
-/// A job that has its permit and its session, and has not begun.
+/// A job that has its session and has not begun.
 pub struct Job {
-    directory: Arc<Directory>,
+    runs: Arc<Runs>,
     version: Arc<Version>,
     policy: TrapPolicy,
     session: Session,
     args: Body,
-    permit: OwnedSemaphorePermit,
+    /// Its place in the table of sessions.
+    listed: Listed,
+    permit: Permit,
+}
+
+/// What entitles a job to be.
+enum Permit {
+    ToRun(OwnedSemaphorePermit),
+    ToWait(OwnedSemaphorePermit),
 }
 
 impl Directory {
@@ -113,11 +123,31 @@ impl Directory {
             .ok_or_else(|| NoJob::Unknown(name.to_owned(), names().collect::<Vec<_>>().join(", ")))
     }
 
-    /// A run of the flow at this position.
+    /// A run of the flow at this position, now.
     ///
     /// # Errors
     /// [`NoJob`]; nothing has begun.
-    pub fn job(self: &Arc<Self>, flow: usize, args: &JobArgs) -> Result<Job, NoJob> {
+    pub fn job(&self, flow: usize, args: &JobArgs) -> Result<Job, NoJob> {
+        self.prepare(flow, args, || {
+            let permit = self.runs.permit().ok_or(NoJob::Busy("limits.calls_max"))?;
+            Ok(Permit::ToRun(permit))
+        })
+    }
+
+    /// The same at a later time, when it needs a place as if it were asked for then.
+    pub(super) fn job_later(&self, flow: usize, args: &JobArgs) -> Result<Job, NoJob> {
+        self.prepare(flow, args, || {
+            let permit = self.runs.delay().ok_or(NoJob::Busy("limits.delayed_jobs_max"))?;
+            Ok(Permit::ToWait(permit))
+        })
+    }
+
+    fn prepare(
+        &self,
+        flow: usize,
+        args: &JobArgs,
+        permit: impl FnOnce() -> Result<Permit, NoJob>,
+    ) -> Result<Job, NoJob> {
         let flow = self.flows.get(flow).ok_or(NoJob::NotLoaded)?;
         if self.runs.is_draining() {
             return Err(NoJob::Draining);
@@ -126,14 +156,15 @@ impl Directory {
         if version.flow.world() != World::JobFlow {
             return Err(NoJob::TakesCalls);
         }
-        let permit = self.runs.permit().ok_or(NoJob::Busy)?;
+        let permit = permit()?;
         let shard = self.runs.shard().ok_or(NoJob::NoShard)?;
         let session = Session::begin(self.context(flow, &version), shard);
         let args = session
             .body(&args.content_type, args.data.clone())
             .map_err(NoJob::Args)?;
         Ok(Job {
-            directory: Arc::clone(self),
+            runs: Arc::clone(&self.runs),
+            listed: self.runs.list(&session),
             policy: TrapPolicy {
                 status: flow.trap_code,
             },
@@ -154,15 +185,42 @@ impl Job {
 
     /// Runs it to its end; none when the host ended first. To be run on the runtime of the flows.
     pub async fn run(self) -> Option<RunReport> {
+        let permit = match self.permit {
+            Permit::ToRun(permit) => permit,
+            Permit::ToWait(waiting) => {
+                let permit = self.runs.permit();
+                drop(waiting);
+                let Some(permit) = permit else {
+                    let context = self.session.context();
+                    tracing::warn!(
+                        session = self.session.id(),
+                        tenant = &*context.tenant,
+                        flow = &*context.flow,
+                        "the job was not started: limits.calls_max reached when its time came"
+                    );
+                    return None;
+                };
+                permit
+            }
+        };
         let run = run_job(
             Arc::clone(&self.version.flow),
             self.policy,
             self.session,
             self.args,
         );
-        let report = self.directory.runs.until_the_end(run).await;
-        drop(self.permit);
+        let report = self.runs.until_the_end(run).await;
+        drop(self.listed);
+        drop(permit);
         report
+    }
+
+    /// The same after a time, unless the host ends before.
+    pub(super) async fn run_after(self, after: Duration) {
+        let runs = Arc::clone(&self.runs);
+        if runs.until_the_end(tokio::time::sleep(after)).await.is_some() && !runs.is_draining() {
+            self.run().await;
+        }
     }
 }
 

@@ -1,15 +1,16 @@
-//! What runs at this moment: permits, the shards that sessions of jobs live on, and the end of all.
+//! What runs at this moment: permits, the table of sessions, the shards that sessions of jobs live on, and the end of all.
 //!
 //! Knows neither flows nor routes. Entry type: [`Runs`]. Invariants: there are never more instances than permits; a run
 //! that has ended has given its permit back; once the host drains nothing begins.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::call::ShardQueue;
+use crate::call::{Body, CallError, Session, SessionAddress, ShardQueue};
 
 pub(super) struct Runs {
     permits: Arc<Semaphore>,
@@ -19,11 +20,24 @@ pub(super) struct Runs {
     ending: watch::Sender<bool>,
     shards: Mutex<Vec<Arc<ShardQueue>>>,
     next_shard: AtomicUsize,
+    delayed: Arc<Semaphore>,
+    sessions: Mutex<HashMap<String, Entry>>,
+}
+
+struct Entry {
+    tenant: Arc<str>,
+    address: SessionAddress,
+}
+
+/// A session's place in the table. Dropping it gives the place up.
+pub(super) struct Listed {
+    runs: Arc<Runs>,
+    id: String,
 }
 
 impl Runs {
-    /// `most` runs at a time, on `runtime`.
-    pub(super) fn new(most: usize, runtime: Handle) -> Self {
+    /// `most` runs at a time, on `runtime`; and `delayed` jobs that wait for their time.
+    pub(super) fn new(most: usize, delayed: usize, runtime: Handle) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(most)),
             permits_in_all: most,
@@ -32,6 +46,8 @@ impl Runs {
             ending: watch::Sender::new(false),
             shards: Mutex::default(),
             next_shard: AtomicUsize::new(0),
+            delayed: Arc::new(Semaphore::new(delayed)),
+            sessions: Mutex::default(),
         }
     }
 
@@ -48,6 +64,38 @@ impl Runs {
     /// The right to run one more.
     pub(super) fn permit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.permits).try_acquire_owned().ok()
+    }
+
+    /// The right to wait for a later time.
+    pub(super) fn delay(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.delayed).try_acquire_owned().ok()
+    }
+
+    /// Lets other sessions of the tenant reach this one.
+    pub(super) fn list(self: &Arc<Self>, session: &Session) -> Listed {
+        let id = session.id().to_owned();
+        let entry = Entry {
+            tenant: Arc::clone(&session.context().tenant),
+            address: session.address(),
+        };
+        self.sessions().insert(id.clone(), entry);
+        Listed {
+            runs: Arc::clone(self),
+            id,
+        }
+    }
+
+    /// Puts a payload into the mailbox of a session of the tenant. Another tenant's session is as if it were not there.
+    pub(super) fn send(&self, tenant: &str, session: &str, payload: Body) -> Result<(), CallError> {
+        match self.sessions().get(session) {
+            Some(entry) if *entry.tenant == *tenant => entry.address.post(payload),
+            _ => Err(CallError::UnknownDestination("no such session".to_owned())),
+        }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        // A panic while the lock was held leaves plain data behind, each step of which is valid on its own.
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -84,5 +132,104 @@ impl Runs {
         let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = self.next_shard.fetch_add(1, Ordering::Relaxed);
         shards.get(turn.checked_rem(shards.len())?).map(Arc::clone)
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.runs.sessions().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::call::{Denial, DialGrant, DialPolicy, DialRequest, EventKind, Services, SessionContext};
+    use crate::config::limits::CallLimits;
+
+    struct Nowhere;
+
+    impl DialPolicy for Nowhere {
+        fn grant(&self, _: &DialRequest<'_>) -> Result<DialGrant, CallError> {
+            Err(CallError::Denied(Denial::Destination))
+        }
+    }
+
+    fn session(tenant: &str) -> Session {
+        let limits = CallLimits {
+            mailbox_events: 4,
+            record_fields_max: 2,
+            ..CallLimits::default()
+        };
+        let context = SessionContext {
+            tenant: tenant.into(),
+            flow: "flow".into(),
+            version: "1".into(),
+            config: Arc::new(BTreeMap::new()),
+            auto_ring: false,
+            policy: Arc::new(Nowhere),
+            services: Services::none(),
+            limits: Arc::new(limits),
+        };
+        Session::detached(format!("a session of {tenant}"), context)
+    }
+
+    #[tokio::test]
+    async fn a_word_reaches_a_session_of_the_same_tenant_while_there_is_room_and_it_lives() {
+        let runs = Arc::new(Runs::new(1, 1, Handle::current()));
+        let session = session("acme");
+        let listed = runs.list(&session);
+        let word = || session.body("text/plain", b"word".to_vec()).unwrap();
+        let unknown = |sent| matches!(sent, Err(CallError::UnknownDestination(_)));
+        assert!(
+            unknown(runs.send("other", session.id(), word())),
+            "as if it were not there"
+        );
+        assert!(unknown(runs.send("acme", "nobody", word())));
+        for _ in 0..4 {
+            runs.send("acme", session.id(), word()).unwrap();
+        }
+        assert_eq!(
+            runs.send("acme", session.id(), word()),
+            Err(CallError::Denied(Denial::Limit("limits.call.mailbox_events")))
+        );
+        let event = session.next_event(None, Some(Duration::ZERO)).await.unwrap();
+        assert!(
+            matches!(event.kind, EventKind::External(body) if body.data() == "word"),
+            "nothing was lost"
+        );
+        runs.send("acme", session.id(), word()).unwrap();
+        drop(listed);
+        assert!(unknown(runs.send("acme", session.id(), word())));
+    }
+
+    #[tokio::test]
+    async fn the_fields_of_a_record_are_checked_and_bounded() {
+        let session = session("acme");
+        for key in ["", "a b", "a=b", "größe", &"x".repeat(65)] {
+            let refused = session.set_record_field(key, "");
+            assert!(matches!(refused, Err(CallError::Invalid(_))), "{key}");
+        }
+        session.set_record_field("a", "1").unwrap();
+        session.set_record_field("b-2.x_", "\n").unwrap();
+        session.set_record_field("a", "2").unwrap();
+        assert!(matches!(
+            session.set_record_field("c", ""),
+            Err(CallError::Denied(Denial::Limit("limits.call.record_fields_max")))
+        ));
+        let long = "x".repeat(257);
+        assert!(matches!(
+            session.set_record_field("a", &long),
+            Err(CallError::Denied(Denial::Limit(
+                "limits.call.record_value_max_bytes"
+            )))
+        ));
+        let fields = session.record_fields();
+        let fields: Vec<_> = fields.iter().map(|(key, value)| (&**key, &**value)).collect();
+        assert_eq!(fields, [("a", "2"), ("b-2.x_", "\n")]);
     }
 }

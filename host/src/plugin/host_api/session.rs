@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::bindings::call_flow::callbox::flow::session as wit;
 use super::bindings::call_flow::callbox::flow::types::{Body, Error};
-use super::types::{body_size, duration, milliseconds, unsupported};
+use super::types::{body_from, body_size, duration, error, milliseconds};
 use crate::plugin::flow_log::Level;
 use crate::plugin::state::{CallState, waited};
 
@@ -60,21 +60,27 @@ impl wit::Host for CallState {
 
     async fn set_cdr_field(&mut self, key: String, value: String) -> wasmtime::Result<Result<(), Error>> {
         self.enter(key.len() + value.len()).await;
-        Ok(Err(unsupported("set-cdr-field")))
+        Ok(self.session.set_record_field(&key, &value).map_err(error))
     }
 
     async fn spawn(
         &mut self,
         flow: String,
         args: Body,
-        _after: u32,
+        after: u32,
     ) -> wasmtime::Result<Result<String, Error>> {
         self.enter(flow.len() + body_size(Some(&args))).await;
-        Ok(Err(unsupported("spawn")))
+        let args = body_from(&self.session, args);
+        Ok(args
+            .and_then(|args| self.session.spawn(&flow, args, duration(after)))
+            .map_err(error))
     }
 
     async fn send(&mut self, session: String, payload: Body) -> wasmtime::Result<Result<(), Error>> {
         self.enter(session.len() + body_size(Some(&payload))).await;
-        Ok(Err(unsupported("send")))
+        let payload = body_from(&self.session, payload);
+        Ok(payload
+            .and_then(|payload| self.session.send(&session, payload))
+            .map_err(error))
     }
 }

@@ -117,8 +117,3 @@ fn denial(denial: call::Denial) -> wit::Denial {
         call::Denial::Draining => wit::Denial::Draining,
     }
 }
-
-/// What an interface that this version of the host does not have yet answers.
-pub(super) fn unsupported(method: &str) -> wit::Error {
-    wit::Error::Unsupported(format!("{method} is not in this version of the host yet"))
-}

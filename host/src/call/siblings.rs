@@ -1,0 +1,80 @@
+//! Other sessions of the same tenant: starting one, and sending one a word.
+//!
+//! Which sessions and flows there are is not known here. Entry points: [`Session::spawn`], [`Session::send`]; whoever keeps the
+//! sessions implements [`Siblings`].
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use super::error::CallError;
+use super::events::EventKind;
+use super::session::{Session, SessionShared};
+use super::text::{self, Body};
+
+/// Keeps the sessions of a host.
+pub trait Siblings: Send + Sync + 'static {
+    /// Starts a flow of the tenant in a session of its own, so much later; the session's id.
+    ///
+    /// # Errors
+    /// `UnknownDestination`, `Unsupported` for a flow that takes calls, `Denied`.
+    fn spawn(&self, tenant: &str, flow: &str, args: Body, after: Duration) -> Result<String, CallError>;
+
+    /// Puts a payload into the mailbox of a session of the tenant.
+    ///
+    /// # Errors
+    /// `UnknownDestination`, `Denied` when the mailbox is full.
+    fn send(&self, tenant: &str, session: &str, payload: Body) -> Result<(), CallError>;
+}
+
+/// How a session is reached without keeping it alive.
+pub struct SessionAddress(Weak<SessionShared>);
+
+impl SessionAddress {
+    /// Puts a payload into the mailbox.
+    ///
+    /// # Errors
+    /// `UnknownDestination` when the session is over, `Denied` when the mailbox is full: what others send takes nobody's
+    /// place.
+    pub fn post(&self, payload: Body) -> Result<(), CallError> {
+        let session = self
+            .0
+            .upgrade()
+            .ok_or_else(|| CallError::UnknownDestination("the session is over".to_owned()))?;
+        if session.lock().mailbox.is_full() {
+            return Err(CallError::limit("limits.call.mailbox_events"));
+        }
+        session.post(0, EventKind::External(payload));
+        Ok(())
+    }
+}
+
+impl Session {
+    /// How others reach this session.
+    #[must_use]
+    pub fn address(&self) -> SessionAddress {
+        SessionAddress(std::sync::Arc::downgrade(&self.shared))
+    }
+
+    /// Starts another flow of the tenant in a session of its own, so much later, and returns its id. It outlives this one.
+    ///
+    /// # Errors
+    /// `UnknownDestination` for no such flow, `Unsupported` for one that takes calls, `Denied`.
+    pub fn spawn(&self, flow: &str, args: Body, after: Duration) -> Result<String, CallError> {
+        let context = &self.shared.context;
+        let unknown = || CallError::UnknownDestination(format!("no flow {}", text::quoted(flow)));
+        let siblings = context.services.siblings().ok_or_else(unknown)?;
+        let longest = Duration::from_millis(context.limits.wait_max_ms);
+        siblings.spawn(&context.tenant, flow, args, after.min(longest))
+    }
+
+    /// Puts an external event into the mailbox of another session of the tenant, or of this one.
+    ///
+    /// # Errors
+    /// `UnknownDestination` for no such session, `Denied` when its mailbox is full.
+    pub fn send(&self, session: &str, payload: Body) -> Result<(), CallError> {
+        let context = &self.shared.context;
+        let unknown = || CallError::UnknownDestination(format!("no session {}", text::quoted(session)));
+        let siblings = context.services.siblings().ok_or_else(unknown)?;
+        siblings.send(&context.tenant, session, payload)
+    }
+}
