@@ -10,7 +10,7 @@ mod support;
 
 use std::time::Duration;
 
-use callbox::call::{CallError, CallState, EventKind, Leg, MakeCallOptions, Party, Session};
+use callbox::call::{CallError, CallState, EventKind, Leg, MakeCallOptions, Party, RegisterOptions, Session};
 use callbox_sip::endpoint::shard_of;
 use support::peer::{Dialog, Message, Peer, SESSION};
 use support::{Host, SOON, event_of, sdp};
@@ -195,6 +195,42 @@ async fn what_is_not_the_callers_to_replace_does_not_exist() {
     assert_eq!(desk.refused().await, 486, "it is answered");
     desk.unharmed().await;
     assert!(desk.session.poll_event().is_none());
+}
+
+#[tokio::test]
+async fn the_contact_of_a_registration_leads_to_the_session_that_holds_it() {
+    let mut desk = Desk::start().await;
+    let registrar = format!("sip:foreign@{}", desk.peer.addr());
+    let options = RegisterOptions::default();
+    let (registered, contact) = tokio::join!(desk.session.register(&registrar, &options), async {
+        let register = desk.peer.request("REGISTER").await;
+        let contact = register.header("Contact").to_owned();
+        desk.peer
+            .answer(
+                &register,
+                "200 OK",
+                &format!("Contact: {contact};expires=300\r\n"),
+                None,
+            )
+            .await;
+        contact
+    });
+    let registration = registered.unwrap();
+    let uri = contact
+        .split(['<', '>'])
+        .nth(1)
+        .expect("a URI in angle brackets")
+        .to_owned();
+    assert!(uri.starts_with("sip:foreign@") && uri.contains(";line="), "{uri}");
+    let line = replaces(&desk.dialog);
+    desk.other.invite_to(uri.clone(), &line, SESSION).await;
+    desk.incoming().await.reject(486, None, Vec::new()).unwrap();
+    assert_eq!(desk.refused().await, 486);
+    // Without the line of the registration it is another tenant's number.
+    let bare = uri.split(";line=").next().unwrap().to_owned();
+    desk.other.invite_to(bare, &line, SESSION).await;
+    assert_eq!(desk.refused().await, 481);
+    drop(registration);
 }
 
 #[tokio::test]

@@ -271,6 +271,12 @@ impl RegistrationShared {
         Some(service)
     }
 
+    /// Whether this is the `line` of its contact, while it stands.
+    pub(super) fn has_line(&self, line: &str) -> bool {
+        let inner = self.lock();
+        inner.line.as_deref() == Some(line) && !matches!(inner.standing, Standing::Over)
+    }
+
     fn schedule(self: &Arc<Self>) {
         let mut inner = self.lock();
         if !std::mem::replace(&mut inner.scheduled, true) {

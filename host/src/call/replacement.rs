@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use callbox_sip::endpoint::{Endpoint, LegId, Replaced};
-use callbox_sip::message::Message;
+use callbox_sip::message::{Message, Uri};
 
 use super::command::Scheduled;
 use super::events::EventKind;
@@ -20,6 +20,7 @@ use super::exchange::{Entry, Exchange, ShardQueue, late};
 use super::facts::{self, Facts};
 use super::incoming::IncomingCall;
 use super::leg::{Direction, Leg, LegInner, LegShared, Phase};
+use super::session::SessionShared;
 
 /// There is no such call, or none that this caller may know of.
 const NO_SUCH_CALL: u16 = 481;
@@ -128,15 +129,21 @@ impl Exchange {
         }
     }
 
+    /// Whether the call is for this session: sent to the contact of a registration that it holds, or to its tenant.
+    fn is_for(&self, call: &IncomingCall, session: &SessionShared) -> bool {
+        let line = match call.request.request().map(|line| Uri::parse(line.uri)) {
+            Some(Ok(Uri::Sip(uri))) => uri.params.value("line").map(facts::lossy),
+            _ => None,
+        };
+        line.is_some_and(|line| session.is_registered_as(&line))
+            || self.incoming.may_replace(call, &session.context.tenant)
+    }
+
     fn replace(&mut self, now: Instant, endpoint: &mut Endpoint, call: IncomingCall, found: Found) {
         let sip = call.sip;
         let taken = match found {
             Found::Nothing => Err(NO_SUCH_CALL),
-            Found::Leg(leg) | Found::Kept(leg, _)
-                if !self.incoming.may_replace(&call, &leg.session.context.tenant) =>
-            {
-                Err(NO_SUCH_CALL)
-            }
+            Found::Leg(leg) | Found::Kept(leg, _) if !self.is_for(&call, &leg.session) => Err(NO_SUCH_CALL),
             Found::Kept(_, code) => Err(code),
             Found::Leg(leg) => call.take_place_of(&leg),
         };

@@ -418,6 +418,19 @@ impl SessionShared {
         found.filter(|registration| !registration.is_over())
     }
 
+    /// Whether a registration of this session has a contact with this `line`.
+    pub(super) fn is_registered_as(&self, line: &str) -> bool {
+        let registrations: Vec<_> = {
+            let inner = self.lock();
+            let held = inner.registrations.iter();
+            held.filter_map(|(_, registration)| registration.upgrade())
+                .collect()
+        };
+        registrations
+            .iter()
+            .any(|registration| registration.has_line(line))
+    }
+
     /// The leg that a session begins with, for which there is always room.
     pub(super) fn enlist_first(&self, make: impl FnOnce(u32) -> Arc<LegShared>) -> Arc<LegShared> {
         let mut inner = self.lock();
