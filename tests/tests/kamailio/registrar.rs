@@ -255,6 +255,19 @@ fn a_contact_of_an_earlier_life_is_not_in_the_way() {
     }
 }
 
+#[test]
+fn a_host_that_is_stopped_leaves_nothing_with_the_registrar() {
+    let kamailio = house().start();
+    let watching = crate::presence::watching(&kamailio, "presence", "application/pidf+xml");
+    let mut server = start(&kamailio, "extension", &watching);
+    let _caller = go(&server, "go");
+    kamailio.wait_for_contacts("alice", 1, LONG);
+    kamailio.wait_for_log(&["sent: NOTIFY, presence, active"], LONG);
+    assert_eq!(server.stop(LONG), Some(0));
+    assert!(kamailio.contacts("alice").is_empty());
+    kamailio.wait_for_log(&["sent: NOTIFY, presence, terminated"], LONG);
+}
+
 /// The page's example of `register`, whole: the call in that name is challenged too.
 #[test]
 fn the_pages_example_registers_and_calls_in_that_name() {
