@@ -13,7 +13,7 @@ mod peer;
 use std::time::Duration;
 
 use callbox_sip::endpoint::{
-    Event, InDialogRequest, LegEvent, LegId, PeerRequestId, ReferRequest, ReofferRequest,
+    Endpoint, Event, InDialogRequest, LegEvent, LegId, PeerRequestId, ReferRequest, ReofferRequest,
 };
 use callbox_sip::message::Method;
 use net::Dice;
@@ -30,6 +30,8 @@ struct World {
     seq: u64,
     /// Via and number of the peer's last INVITE: its CANCEL has both, its ACK the number.
     invite: (String, u64),
+    /// RAck of the last reliable response.
+    rack: String,
     /// What the peer asked and the host may decide.
     asked: Vec<PeerRequestId>,
     ends: usize,
@@ -39,6 +41,9 @@ struct World {
 
 impl World {
     fn note(&mut self, sent: Vec<Sent>) {
+        for sent in sent.iter().filter(|sent| !sent.header("RSeq").is_empty()) {
+            self.rack = format!("RAck: {} {}", sent.header("RSeq"), sent.header("CSeq"));
+        }
         self.open.extend(
             sent.into_iter()
                 .filter(|sent| sent.code() == 0 && sent.method() != "ACK"),
@@ -57,7 +62,7 @@ impl World {
 
     fn of_peer(&mut self) {
         let methods = [
-            "INVITE", "UPDATE", "REFER", "NOTIFY", "MESSAGE", "INFO", "ACK", "CANCEL",
+            "INVITE", "UPDATE", "REFER", "NOTIFY", "MESSAGE", "INFO", "ACK", "CANCEL", "PRACK",
         ];
         let method = match self.dice.below(40) {
             0 => "BYE",
@@ -84,7 +89,8 @@ impl World {
             event,
             state,
             expires,
-            "Supported: timer",
+            "Supported: timer, 100rel",
+            &self.rack,
         ];
         let mut lines = lines.to_vec();
         let via = self.invite.0.clone();
@@ -147,7 +153,7 @@ impl World {
     }
 
     fn of_host(&mut self) {
-        let (leg, choice) = (self.leg, self.dice.below(11));
+        let (leg, choice) = (self.leg, self.dice.below(12));
         let body = if self.dice.chance(70) { sdp() } else { None };
         let update = self.dice.chance(30);
         let timeout = Duration::from_millis(self.dice.below(20_000));
@@ -186,6 +192,7 @@ impl World {
             (8, Some(id)) => endpoint.accept_refer(now, leg, id),
             (9, Some(id)) => endpoint.notify_refer(now, leg, id, code, None),
             (10, _) if hang_up => endpoint.hangup(now, leg, None),
+            (11, _) => endpoint.progress(now, leg, 180 + code % 4, None, &[], body),
             _ => endpoint
                 .request(
                     now,
@@ -219,13 +226,27 @@ fn run(seed: u64) {
     let refresher = ["uac", "uas"][dice.below(2) as usize];
     let expires = format!("Session-Expires: 90;refresher={refresher}");
     let timer = [expires.as_str(), "Supported: timer"];
-    let (leg, tag) = if dice.chance(50) {
-        peer.talking()
-    } else {
-        peer.send("INVITE", &timer, SDP);
-        let leg = peer.incoming();
-        let (_, sent) = peer.act(|endpoint, now| endpoint.answer(now, leg, &[], sdp()).unwrap());
-        (leg, sent[0].to_tag())
+    // In the call; with a 200 that has no ACK; or not answered, with early media that has no PRACK.
+    let (leg, tag) = match dice.below(3) {
+        0 => peer.talking(),
+        1 => {
+            peer.send("INVITE", &timer, SDP);
+            let leg = peer.incoming();
+            let (_, sent) = peer.act(|endpoint, now| endpoint.answer(now, leg, &[], sdp()).unwrap());
+            (leg, sent[0].to_tag())
+        }
+        _ => {
+            let knows = ["Supported: timer, 100rel", "Require: 100rel"][dice.below(2) as usize];
+            peer.send(
+                "INVITE",
+                &[&expires, knows],
+                if dice.chance(70) { SDP } else { "" },
+            );
+            let leg = peer.incoming();
+            let early = |endpoint: &mut Endpoint, now| endpoint.progress(now, leg, 183, None, &[], sdp());
+            let (_, sent) = peer.act(early);
+            (leg, sent[0].to_tag())
+        }
     };
     let mut world = World {
         peer,
@@ -237,6 +258,7 @@ fn run(seed: u64) {
             "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKpeer1;rport".into(),
             1,
         ),
+        rack: "RAck: 1 1 INVITE".into(),
         asked: Vec::new(),
         ends: 0,
         open: Vec::new(),

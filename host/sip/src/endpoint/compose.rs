@@ -155,7 +155,9 @@ fn is_ours(name: HeaderName, redirect: bool) -> bool {
         | HeaderName::ContentType
         | HeaderName::Require
         | HeaderName::RSeq
-        | HeaderName::RAck => true,
+        | HeaderName::RAck
+        | HeaderName::SessionExpires
+        | HeaderName::MinSe => true,
         _ => false,
     }
 }

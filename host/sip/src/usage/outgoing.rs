@@ -236,7 +236,9 @@ impl Endpoint {
     }
 
     fn send_invite_again(&mut self, now: Instant, id: LegId) {
-        if let Some(outgoing) = self.leg_mut(id).and_then(|leg| leg.outgoing.as_mut()) {
+        let Some(leg) = self.leg_mut(id) else { return };
+        leg.early_session = false;
+        if let Some(outgoing) = leg.outgoing.as_mut() {
             outgoing.acknowledged.clear();
             for early in std::mem::take(&mut outgoing.early) {
                 self.dialog_index.remove(&early.key);
