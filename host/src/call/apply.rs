@@ -27,7 +27,8 @@ impl LegShared {
         let (event, note) = bridge::tap(self, &mut inner, event);
         let Some(event) = event else {
             drop(inner);
-            return self.changed(note);
+            // What the bridge makes of it wakes the flow, if there is anything in it for the flow.
+            return note.into_iter().for_each(bridge::Note::deliver);
         };
         match event {
             LegEvent::Progress { response, reliable } => self.progressed(&mut inner, &response, reliable),
@@ -99,15 +100,8 @@ impl LegShared {
             LegEvent::Ended(ended) => self.over(&mut inner, &ended),
         }
         drop(inner);
-        self.changed(note);
-    }
-
-    /// Wakes whoever waits for a change, and tells the bridge what is its.
-    fn changed(&self, note: Option<bridge::Note>) {
         self.session.changed.notify_waiters();
-        if let Some(note) = note {
-            note.deliver();
-        }
+        note.into_iter().for_each(bridge::Note::deliver);
     }
 
     fn progressed(&self, inner: &mut LegInner, response: &Message, reliable: bool) {

@@ -5,7 +5,7 @@
 //! no session description. `join` makes a bridge, [`offers`] relays offers, [`watch`] finds feature codes among digits.
 //!
 //! Invariants: locks are taken in one order, the bridge's and then one leg's; never two legs' at once, and whoever
-//! holds a leg's takes no bridge's. A bridge relays one offer at a time, and an order for a leg stands in its outbox before
+//! holds a leg's takes no bridge's. What is relayed wakes no flow. A bridge relays one offer at a time, and an order for a leg stands in its outbox before
 //! the next piece of news is heard, so that news and orders of one leg keep their order. A leg that is not bridged
 //! pays one pointer.
 
@@ -183,12 +183,11 @@ impl Bridge {
 
     /// The opposite of [`Bridge::claim`]; does nothing on a leg that was not claimed.
     fn release(&self, side: Side) {
-        self.with(side, |leg, inner| {
+        self.with(side, |_, inner| {
             if let Some(bridged) = &mut inner.bridge {
                 bridged.busy = false;
             }
             inner.offers_settled();
-            leg.session.changed.notify_waiters();
         });
     }
 
@@ -206,7 +205,11 @@ impl Bridge {
         });
         self.with(to, |leg, inner| {
             let full = inner.outbox.len() >= leg.session.context.limits.commands_max;
-            if full || !matches!(inner.phase, Phase::Connected | Phase::Reoffering) {
+            let talks = matches!(
+                inner.phase,
+                Phase::Connected | Phase::Reoffering | Phase::OfferedByRemote
+            );
+            if full || !talks {
                 tracing::debug!(call = %leg.session.id, leg = leg.id, full, "request of the bridge's other side dropped");
                 return;
             }

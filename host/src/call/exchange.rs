@@ -188,9 +188,11 @@ impl Exchange {
                 Command::Request { ticket, request } => {
                     let Some(id) = inner.sip else { continue };
                     let sent = endpoint.request(now, id, *request);
-                    if let Some(ticket) = ticket {
-                        inner.request_sent(ticket, sent);
-                    }
+                    let Some(ticket) = ticket else {
+                        late(sent.map(drop));
+                        continue;
+                    };
+                    inner.request_sent(ticket, sent);
                     leg.session.changed.notify_waiters();
                 }
                 Command::DecideOffers { value } => {

@@ -2,7 +2,8 @@
 
 use callbox::call::{BridgeOptions, CallError, CallState, Leg, ReofferOptions, Status};
 
-use crate::scene::{Line, Scene, call_bob, sdp, session};
+use crate::scene::{A_WHILE, Line, Scene, call_bob, sdp, session};
+use crate::support::eventually;
 
 fn options() -> BridgeOptions {
     BridgeOptions::default()
@@ -193,6 +194,40 @@ async fn a_peer_that_hangs_up_while_it_is_joined_leaves_the_other_up() {
         session.bridge(b, a, &options).await,
         Err(CallError::Hangup(_))
     ));
+}
+
+#[tokio::test]
+async fn a_flow_that_stops_waiting_leaves_no_bridge() {
+    let mut scene = apart().await;
+    let Scene {
+        session,
+        a,
+        b,
+        alice,
+        bob,
+        ..
+    } = &mut scene;
+    let options = options();
+    let given_up = tokio::time::timeout(A_WHILE, session.bridge(a, b, &options)).await;
+    assert!(given_up.is_err());
+    assert!(matches!(session.unbridge(a), Err(CallError::WrongState(_))));
+    // The offer that was asked for comes late, and is answered with the session that Alice had.
+    let invite = alice.request("INVITE").await;
+    alice
+        .answer(&invite, "200 OK", sdp(&crate::scene::session(4_002, "sendrecv")))
+        .await;
+    eventually(|| a.state() == CallState::OfferedByRemote).await;
+    a.answer(a.local_offer().unwrap(), Vec::new(), A_WHILE)
+        .await
+        .unwrap();
+    alice.request("ACK").await;
+    // Nothing is relayed.
+    assert_eq!(
+        alice.ask("INFO", Some(("application/dtmf", "1"))).await.status(),
+        Some(200)
+    );
+    assert_eq!(a.wait_for_dtmf(A_WHILE).await.unwrap().digit, '1');
+    bob.silent().await;
 }
 
 #[tokio::test]

@@ -1,10 +1,15 @@
 //! INFO, digits and MESSAGE between bridged legs, and feature codes.
 
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use callbox::call::{BridgeOptions, CallError, EventKind};
 
-use crate::scene::{Line, Scene};
+use crate::scene::{Line, Scene, sdp, session};
 use crate::support::peer::Sent;
 use crate::support::{SOON, event_of};
 
@@ -159,6 +164,49 @@ async fn a_code_that_is_not_finished_is_relayed_after_a_pause_or_with_the_partin
     assert_eq!(a.wait_for_dtmf(SOON).await.unwrap().digit, '2');
     assert_eq!(a.dtmf_buffer(), "2");
     bob.silent().await;
+}
+
+/// Counts how often a task is woken.
+#[derive(Default)]
+struct Wakes(AtomicU32);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_flow_that_waits_sleeps_while_they_talk() {
+    let mut scene = Scene::bridged(&BridgeOptions::default()).await;
+    let Scene {
+        session: flow,
+        a,
+        alice,
+        bob,
+        ..
+    } = &mut scene;
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut context = Context::from_waker(&waker);
+    let mut waiting = pin!(flow.next_event(None, None));
+    let mut ended = pin!(a.wait_for_hangup(None));
+    assert!(waiting.as_mut().poll(&mut context).is_pending());
+    assert!(ended.as_mut().poll(&mut context).is_pending());
+    let (offer, answer) = (session(4_050, "sendrecv"), session(5_050, "sendrecv"));
+    for _ in 0..5 {
+        relayed(alice, bob, "INFO", Some(("application/dtmf", "5"))).await;
+        relayed(bob, alice, "MESSAGE", Some(("text/plain", "x"))).await;
+        let sent = alice.send("INVITE", sdp(&offer)).await;
+        bob.accept_reinvite(sdp(&answer)).await;
+        alice.accepted(&sent).await;
+    }
+    alice.silent().await;
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+    assert_eq!(alice.ask("BYE", None).await.status(), Some(200));
+    bob.expect_bye().await;
+    assert!(wakes.0.load(Ordering::Relaxed) > 0);
+    assert!(waiting.as_mut().poll(&mut context).is_ready());
 }
 
 #[tokio::test]

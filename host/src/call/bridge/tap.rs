@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use callbox_sip::endpoint::{LegEvent, PeerRequestId, Reason, Reoffered};
+use callbox_sip::endpoint::{LegEvent, PeerRequestId, Reason, Reoffered, RequestId};
 use callbox_sip::message::{Message, Method};
 
 use super::offers::PeerOffered;
 use super::{Bridge, Order, Side};
 use crate::call::command::Command;
 use crate::call::facts;
-use crate::call::leg::{LegInner, LegShared};
+use crate::call::leg::{LegInner, LegShared, Pending};
 use crate::call::text::Body;
 
 /// What a bridge hears of one of its legs.
@@ -92,6 +92,10 @@ pub(in crate::call) fn tap(
         }
         LegEvent::Info { request } if takes_requests => (None, Some(News::Info(request))),
         LegEvent::Message { request } if takes_requests => (None, Some(News::Message(request))),
+        // To a request that the bridge has passed on: nobody waits for it.
+        LegEvent::Response { request, .. } if !inner.requests.iter().any(|one| is_to(one, request)) => {
+            (None, None)
+        }
         LegEvent::Ended(ended) => {
             inner.bridge = None;
             let news = News::Ended(ended.reason.clone());
@@ -100,6 +104,10 @@ pub(in crate::call) fn tap(
         other => (Some(other), None),
     };
     (event, news.map(|news| Note { bridge, side, news }))
+}
+
+fn is_to((_, state): &(u64, Pending), request: RequestId) -> bool {
+    matches!(state, Pending::Waiting(Some(of)) if *of == request)
 }
 
 /// An offer that the endpoint asked about for a bridge that is no more gets what the host answers by itself.
