@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use callbox::call::{
-    CallError, DigitPattern, GatherOptions, GatherOutcome, Leg, MakeCallOptions, ReofferOptions, Session,
-    TransferOptions,
+    BridgeOptions, CallError, DigitPattern, GatherOptions, GatherOutcome, Leg, MakeCallOptions,
+    ReofferOptions, Session, TransferOptions,
 };
 
 use crate::scene::Way;
@@ -114,6 +114,15 @@ pub async fn call(
                 .await
                 .map(drop)?;
         }
+        "bridge" => {
+            let other = other.expect("a second leg");
+            session.bridge(leg, other, &BridgeOptions::default()).await?;
+        }
+        "bridge as the second" => {
+            let other = other.expect("a second leg");
+            session.bridge(other, leg, &BridgeOptions::default()).await?;
+        }
+        "unbridge" => session.unbridge(leg)?,
         "hangup" => leg.hangup(None)?,
         "wait-for-hangup" => leg.wait_for_hangup(Some(none)).await.map(drop)?,
         other => panic!("the table has a method that this test cannot call: {other}"),

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use callbox::call::{
-    CallError, DigitPattern, EventKind, GatherOptions, GatherOutcome, HangupInfo, Leg, MakeCallOptions,
-    Party, RegisterOptions, ReofferOptions, SubscribeOptions, TransferOptions,
+    BridgeOptions, CallError, DigitPattern, EventKind, GatherOptions, GatherOutcome, HangupInfo, Leg,
+    MakeCallOptions, Party, RegisterOptions, ReofferOptions, SubscribeOptions, TransferOptions,
 };
 
 use crate::scene::{Scene, Way};
@@ -137,6 +137,7 @@ const WAITS: &[&str] = &[
     "blind-transfer",
     "blind-transfer, outcome",
     "attended-transfer",
+    "bridge",
     "wait-for-hangup",
     "next-event",
 ];
@@ -181,6 +182,10 @@ async fn begin(wait: &str, scene: &Scene, leg: &Leg, other: &Leg) -> Result<(), 
             .attended_transfer(other, &TransferOptions::default())
             .await
             .map(drop),
+        "bridge" => {
+            let options = BridgeOptions::default();
+            scene.session.bridge(leg, other, &options).await
+        }
         "wait-for-hangup" => Err(CallError::Hangup(leg.wait_for_hangup(Some(long)).await?)),
         "next-event" => loop {
             let event = scene.session.next_event(Some(&[leg.id()]), Some(long)).await?;

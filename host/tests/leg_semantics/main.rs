@@ -17,11 +17,13 @@ mod outside;
 mod scene;
 mod table;
 
-use callbox::call::{CallError, CallState, GatherOutcome, Leg, MakeCallOptions, Party};
+use callbox::call::{
+    CallError, CallState, DigitPattern, GatherOptions, GatherOutcome, Leg, MakeCallOptions, Party,
+};
 
 use act::Arguments;
 use scene::{Scene, Way, ways};
-use support::{Host, SERVICE};
+use support::{Host, SERVICE, SOON};
 use table::Cell;
 
 /// What happened when a method was called in a scene.
@@ -39,7 +41,7 @@ async fn perform(host: &Host, scene: &mut Scene, way: Way, method: &str, argumen
     let leg = scene.leg.take().expect("a leg");
     let before = leg.state();
     let second = match method {
-        "attended-transfer" => Some(scene.second(host).await),
+        "attended-transfer" | "bridge" | "bridge as the second" => Some(scene.second(host).await),
         _ => None,
     };
     if method == "accept" && before == CallState::Idle {
@@ -136,4 +138,80 @@ async fn every_method_does_in_every_state_what_the_table_says() {
         }
     }
     assert!(wrong.is_empty(), "table and legs differ:\n{}", wrong.join("\n"));
+}
+
+/// What the file says of `bridge` and `unbridge` below the table, with a leg that talks as the other one.
+#[tokio::test]
+async fn only_legs_that_talk_are_bridged_and_only_bridged_ones_parted() {
+    let mut host = Host::start();
+    let mut wrong = Vec::new();
+    for state in table::states() {
+        for &way in ways(&state) {
+            for method in ["bridge", "bridge as the second", "unbridge"] {
+                let talks = matches!(state.as_str(), "conn" | "held" | "off");
+                if talks && method != "unbridge" {
+                    continue; // `host/tests/bridge` has what it does then.
+                }
+                let cell = if state == "term" {
+                    Cell::Ended
+                } else {
+                    Cell::WrongState
+                };
+                let mut scene = Scene::new(&mut host, &state, way).await;
+                let seen = perform(&host, &mut scene, way, method, Arguments::Good).await;
+                if !holds(method, &state, way, &cell, Arguments::Good, &seen) {
+                    wrong.push(format!(
+                        "{method} in {state} ({way:?}): {:?}, {:?}",
+                        seen.outcome, seen.sent
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Rules 2 and 3: what lies in a queue is delivered before the end is.
+#[tokio::test]
+async fn what_was_queued_comes_before_the_end() {
+    let mut host = Host::start();
+    let mut scene = Scene::new(&mut host, "conn", Way::Outbound).await;
+    let mut dialog = scene.far.dialog.clone().unwrap();
+    for (method, body) in [
+        ("INFO", Some(("application/dtmf", "1"))),
+        ("INFO", Some(("application/dtmf", "2"))),
+        ("INFO", Some(("application/dtmf", "3"))),
+        ("INFO", Some(("text/plain", "last words"))),
+        ("BYE", None),
+    ] {
+        scene.far.peer.ask(&mut dialog, method, "", body).await;
+        scene.far.peer.response(200).await;
+    }
+    let leg = scene.leg();
+    scene.reaches(CallState::Terminated).await;
+    assert_eq!(leg.wait_for_dtmf(SOON).await.unwrap().digit, '1');
+    let options = GatherOptions::default();
+    let gathered = leg
+        .gather_digits(&DigitPattern::Length(1), &options)
+        .await
+        .unwrap();
+    assert_eq!(
+        (gathered.outcome, gathered.digits.as_str()),
+        (GatherOutcome::Matched, "2")
+    );
+    let gathered = leg
+        .gather_digits(&DigitPattern::Length(2), &options)
+        .await
+        .unwrap();
+    assert_eq!(
+        (gathered.outcome, gathered.digits.as_str()),
+        (GatherOutcome::HungUp, "3")
+    );
+    assert_eq!(
+        leg.wait_for_info(SOON).await.unwrap().body.unwrap().data(),
+        &b"last words"[..]
+    );
+    assert!(matches!(leg.wait_for_dtmf(SOON).await, Err(CallError::Hangup(_))));
+    assert!(matches!(leg.wait_for_info(SOON).await, Err(CallError::Hangup(_))));
+    assert_eq!(leg.dtmf_buffer(), "123", "rule 5: the buffer survives");
 }

@@ -46,6 +46,11 @@ pub fn rows() -> Vec<Row> {
         .collect()
 }
 
+/// The states, by their short names.
+pub fn states() -> Vec<String> {
+    table("## State × method").0.split_off(1)
+}
+
 /// The first column of another table, and its second one where the first is not a name by itself.
 pub fn names(heading: &str, columns: usize) -> Vec<String> {
     let (_, lines) = table(heading);
