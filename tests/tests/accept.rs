@@ -13,6 +13,7 @@ use callbox_tests::flows;
 use callbox_tests::message::Message;
 use callbox_tests::phone::{Phone, SOON};
 use callbox_tests::server::Setup;
+use callbox_tests::sipp::Sipp;
 
 /// The example `desk` as a job that starts with the server, with these arguments.
 fn desk(setup: Setup, args: &str) -> Setup {
@@ -179,4 +180,30 @@ fn a_route_to_a_job_and_a_job_that_takes_calls_are_not_loaded_and_say_why() {
         Some(486),
         "the others go on"
     );
+}
+
+#[test]
+fn sessions_share_the_calls_of_a_service_under_load_and_none_is_lost() {
+    const DESKS: usize = 4;
+    const CALLS: u32 = 60;
+    let mut setup =
+        Setup::new()
+            .limit("limits.wire", "shards", 3)
+            .limit("limits.call", "service_wait_ms", 20_000);
+    for number in 0..DESKS {
+        let more = format!(
+            "job = {{ start = \"boot\", args = {{ service = \"desk\", calls = {CALLS}, wait = 5 }} }}"
+        );
+        setup = setup.job("house", &format!("desk{number}"), &flows::example("desk"), &more);
+    }
+    let server = setup.service("house", "7", "desk").start();
+    Sipp::scenario("answer", server.address(), "7")
+        .fill("HOLD_MS", 50)
+        .load(CALLS, 30)
+        .run()
+        .assert_all(CALLS);
+    let taken = server.wait_for_count(" on leg ", CALLS as usize, SOON);
+    assert_eq!(taken, CALLS as usize, "each is taken once");
+    let idle = (0..DESKS).find(|number| !server.log().contains(&format!("\"desk{number}\"")));
+    assert_eq!(idle, None, "the sessions take turns");
 }

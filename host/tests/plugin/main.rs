@@ -10,6 +10,7 @@
 )]
 
 mod flows;
+mod jobs;
 mod limits;
 mod loading;
 
