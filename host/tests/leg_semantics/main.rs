@@ -16,6 +16,7 @@ mod endings;
 mod outside;
 mod scene;
 mod table;
+mod waits;
 
 use callbox::call::{
     CallError, CallState, DigitPattern, GatherOptions, GatherOutcome, Leg, MakeCallOptions, Party,
