@@ -25,6 +25,7 @@ mod incoming_offer;
 mod info;
 mod leg;
 mod lua_pattern;
+mod needs;
 mod options;
 mod outbound;
 mod policy;
@@ -55,6 +56,7 @@ pub use incoming_offer::IncomingOffer;
 pub use info::{InfoRequest, InfoResponse};
 pub use leg::{AnswerInfo, CallState, Direction, Leg};
 pub use lua_pattern::{LuaPattern, PatternError, StepsExhausted};
+pub use needs::Needs;
 pub use options::{
     BridgeOptions, Credentials, DigitPattern, GatherOptions, Login, MakeCallOptions, ReofferOptions,
     TransferOptions,

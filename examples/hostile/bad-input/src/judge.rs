@@ -19,6 +19,8 @@ pub enum Must {
     Unknown,
     /// `unsupported`
     Unsupported,
+    /// `wrong-state`, which comes before any argument is looked at
+    WrongState,
 }
 
 /// Counts rows.
@@ -36,7 +38,8 @@ impl Judge {
             (Err(Error::Invalid(text)), Must::Invalid)
             | (Err(Error::Denied(Denial::Header(text))), Must::DeniedHeader)
             | (Err(Error::UnknownDestination(text)), Must::Unknown)
-            | (Err(Error::Unsupported(text)), Must::Unsupported) => Some(text.as_str()),
+            | (Err(Error::Unsupported(text)), Must::Unsupported)
+            | (Err(Error::WrongState(text)), Must::WrongState) => Some(text.as_str()),
             (Err(Error::Denied(Denial::Destination)), Must::DeniedDestination)
             | (Err(Error::Denied(Denial::Identity)), Must::DeniedIdentity) => Some(""),
             _ => None,

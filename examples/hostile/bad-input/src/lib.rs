@@ -17,7 +17,9 @@ fn bad_input(call: Call) -> Result {
     rows::ringing(&mut judge, &call, &peer);
     call.answer(answer)?;
     rows::connected(&mut judge, &call, &peer);
-    rows::outbound(&mut judge, &Call::new(), &peer);
+    let idle = Call::new();
+    rows::state_first(&mut judge, &call, &idle);
+    rows::outbound(&mut judge, &idle, &peer);
     rows::registration(&mut judge, &peer);
     rows::subscription(&mut judge, &peer);
     rows::session(&mut judge);

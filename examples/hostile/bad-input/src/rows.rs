@@ -10,7 +10,7 @@ use callbox_sdk::{
 
 use crate::judge::Judge;
 use crate::judge::Must::{
-    self, DeniedDestination, DeniedHeader, DeniedIdentity, Invalid, Unknown, Unsupported,
+    self, DeniedDestination, DeniedHeader, DeniedIdentity, Invalid, Unknown, Unsupported, WrongState,
 };
 
 const SOON: Duration = Duration::from_millis(200);
@@ -524,6 +524,45 @@ pub fn subscription(judge: &mut Judge, peer: &str) {
     credentials(judge, "subscribe", |username, password, realm| {
         drop(good().credentials_for(realm, username, password).start())
     });
+}
+
+/// A leg whose state is wrong for what it is told, and so is the argument: the state is told.
+pub fn state_first(judge: &mut Judge, up: &Call, idle: &Call) {
+    let header = || [Header::new("X A", "x")];
+    let body = || Body::sdp("no v=");
+    let must = |judge: &mut Judge, method: &str, got: Result<()>| judge.row(method, WrongState, method, got);
+    must(
+        judge,
+        "make-call",
+        up.make_call(MakeCall::to("bob").header("X A", "x")).map(drop),
+    );
+    must(judge, "dial", up.dial(MakeCall::to("bob").offer(body())));
+    must(judge, "ring", up.ring_with(&header()));
+    must(judge, "progress", up.progress(42, Some(&body()), &header()));
+    must(judge, "answer", up.answer(body()));
+    must(
+        judge,
+        "reject",
+        up.reject(Rejection::new(42).header("X A", "x").reason("\n")),
+    );
+    must(judge, "redirect", up.redirect(&["bob"]));
+    must(judge, "cancel", up.cancel_because("\n"));
+    must(judge, "send-dtmf", idle.send_dtmf("x", SOON, SOON));
+    must(judge, "send-info", idle.post_info(&body()));
+    must(judge, "send-message", idle.send_message(&body(), SOON).map(drop));
+    must(judge, "reoffer", idle.reoffer(Reoffer::new(body())).map(drop));
+    let how = || Transfer::new().header("X A", "x");
+    must(
+        judge,
+        "blind-transfer",
+        idle.blind_transfer("bob", how()).map(drop),
+    );
+    must(
+        judge,
+        "attended-transfer",
+        idle.attended_transfer(up, how()).map(drop),
+    );
+    must(judge, "gather-digits", idle.gather(Gather::until("x")).map(drop));
 }
 
 /// The session itself.

@@ -9,7 +9,7 @@ use super::types::{
     body, body_from, body_size, duration, error, hangup_info, headers, headers_from, milliseconds, size,
     status,
 };
-use crate::call::{self, DigitPattern, Leg};
+use crate::call::{self, DigitPattern, Leg, Needs};
 use crate::plugin::state::{CallState, waited};
 
 /// Steps that one gathering may make the host take, paid in advance.
@@ -64,7 +64,7 @@ impl wit::HostCall for CallState {
         let leg = table.get(&this)?;
         let options = match table.get(&options)?.checked() {
             Ok(options) => options,
-            Err(mistake) => return Ok(Err(error(mistake))),
+            Err(mistake) => return Ok(Err(error(leg.mistaken("make-call", Needs::Idle, mistake)))),
         };
         Ok(waited(meter, leg.make_call(&dest, options))
             .await
@@ -82,6 +82,7 @@ impl wit::HostCall for CallState {
         let leg = self.leg(&this)?;
         let options = self.table.get(&options)?.checked();
         Ok(options
+            .map_err(|mistake| leg.mistaken("dial", Needs::Idle, mistake))
             .and_then(|options| leg.dial(&dest, options))
             .map_err(error))
     }
@@ -106,6 +107,7 @@ impl wit::HostCall for CallState {
         self.enter(size(&headers)).await;
         let leg = self.leg(&this)?;
         Ok(headers_from(&self.session, &headers)
+            .map_err(|mistake| leg.mistaken("ring", Needs::Unanswered, mistake))
             .and_then(|headers| leg.ring(headers))
             .map_err(error))
     }
@@ -121,9 +123,12 @@ impl wit::HostCall for CallState {
         let leg = self.leg(&this)?;
         let parsed = || {
             let body = body.map(|body| body_from(&self.session, body)).transpose()?;
-            leg.progress(code, body, headers_from(&self.session, &headers)?)
+            Ok((body, headers_from(&self.session, &headers)?))
         };
-        Ok(parsed().map_err(error))
+        Ok(parsed()
+            .map_err(|mistake| leg.mistaken("progress", Needs::Unanswered, mistake))
+            .and_then(|(body, headers)| leg.progress(code, body, headers))
+            .map_err(error))
     }
 
     async fn answer(
@@ -146,7 +151,7 @@ impl wit::HostCall for CallState {
             Ok((body, headers)) => Ok(waited(meter, leg.answer(body, headers, duration(timeout)))
                 .await
                 .map_err(error)),
-            Err(mistake) => Ok(Err(error(mistake))),
+            Err(mistake) => Ok(Err(error(leg.mistaken("answer", Needs::Answerable, mistake)))),
         }
     }
 
@@ -162,6 +167,7 @@ impl wit::HostCall for CallState {
         let leg = self.leg(&this)?;
         let headers = headers_from(&self.session, &headers);
         Ok(headers
+            .map_err(|mistake| leg.mistaken("reject", Needs::Unanswered, mistake))
             .and_then(|headers| leg.reject(code, reason.as_deref(), headers))
             .map_err(error))
     }
@@ -298,7 +304,7 @@ impl wit::HostCall for CallState {
             body_from(session, content).and_then(|content| Ok((content, headers_from(session, &headers)?)));
         let (content, headers) = match parsed {
             Ok(parsed) => parsed,
-            Err(mistake) => return Ok(Err(error(mistake))),
+            Err(mistake) => return Ok(Err(error(leg.mistaken("send-info", Needs::Established, mistake)))),
         };
         let response = waited(meter, leg.send_info(content, headers, wait.map(duration))).await;
         let translated = |response: call::InfoResponse| wit::InfoResponse {
@@ -338,7 +344,11 @@ impl wit::HostCall for CallState {
                 .await
                 .map(status)
                 .map_err(error)),
-            Err(mistake) => Ok(Err(error(mistake))),
+            Err(mistake) => Ok(Err(error(leg.mistaken(
+                "send-message",
+                Needs::Established,
+                mistake,
+            )))),
         }
     }
 
@@ -355,7 +365,7 @@ impl wit::HostCall for CallState {
                 .await
                 .map(answer_info)
                 .map_err(error)),
-            Err(mistake) => Ok(Err(error(mistake))),
+            Err(mistake) => Ok(Err(error(leg.mistaken("reoffer", Needs::Settled, mistake)))),
         }
     }
 
@@ -389,7 +399,11 @@ impl wit::HostCall for CallState {
                 .await
                 .map(transferred)
                 .map_err(error)),
-            Err(mistake) => Ok(Err(error(mistake))),
+            Err(mistake) => Ok(Err(error(leg.mistaken(
+                "blind-transfer",
+                Needs::Settled,
+                mistake,
+            )))),
         }
     }
 
@@ -407,7 +421,11 @@ impl wit::HostCall for CallState {
                 .await
                 .map(transferred)
                 .map_err(error)),
-            Err(mistake) => Ok(Err(error(mistake))),
+            Err(mistake) => Ok(Err(error(leg.mistaken(
+                "attended-transfer",
+                Needs::Settled,
+                mistake,
+            )))),
         }
     }
 
