@@ -155,3 +155,18 @@ fn a_registration_and_a_subscription_take_the_trunk() {
     carrier.respond_with(&removal, "200 OK", "");
     assert_secret(&server);
 }
+
+#[test]
+fn a_redirection_to_a_number_takes_the_trunk_within_its_numbers() {
+    let (server, mut carrier) = start("callout", "dest = \"sip:bob@CARRIER\", redirects = \"follow\"");
+    let invite = carrier.next_request("INVITE", |_| true);
+    let contacts = "Contact: <tel:+1900>;q=0.9, <tel:+49-77;ext=1>;q=0.8, <tel:+49-77>;q=0.1\r\n";
+    carrier.respond_with(&invite, "302 Moved Temporarily", contacts);
+    let moved = authorised(&mut carrier, "INVITE");
+    assert_eq!(moved.request_uri(), "sip:+4977@carrier.example;user=phone");
+    assert_eq!(moved.header("To"), invite.header("To"));
+    carrier.respond_with(&moved, "486 Busy Here", "");
+    server.wait_for_log(&["redirection not followed", "+1900"], SOON);
+    server.wait_for_log(&["not answered", "486"], SOON);
+    assert_secret(&server);
+}
