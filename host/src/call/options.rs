@@ -206,6 +206,10 @@ pub struct BridgeOptions {
     pub hangup_other: bool,
     /// Feature codes that become events instead of being relayed.
     pub watch_digits: Vec<String>,
+    /// How long a peer may think about a relayed offer; then it is cancelled, and 504 for the peer that made it. Default
+    /// 28 s, below the time after which the endpoint refuses an undecided offer by itself (30 s), so that the refusal
+    /// can say why. Not a flow's to choose.
+    pub offer_timeout: Duration,
 }
 
 impl Default for BridgeOptions {
@@ -215,6 +219,7 @@ impl Default for BridgeOptions {
             relay_info: true,
             hangup_other: true,
             watch_digits: Vec::new(),
+            offer_timeout: Duration::from_secs(28),
         }
     }
 }

@@ -1,9 +1,13 @@
 //! Offers from one peer to the other: re-INVITE, UPDATE, hold, a request for an offer; refusals, CANCEL and glare.
 
+use std::time::Duration;
+
 use callbox::call::{BridgeOptions, CallError, CallState, EventKind, Leg, Session};
 
+use callbox_sip::endpoint::EndpointConfig;
+
 use crate::scene::{Line, Scene, sdp, session};
-use crate::support::{event_of, eventually};
+use crate::support::{Host, event_of, eventually};
 
 async fn bridged() -> Scene {
     Scene::bridged(&BridgeOptions::default()).await
@@ -186,6 +190,58 @@ async fn an_answer_that_crosses_the_cancel_is_undone() {
     bob.request("CANCEL").await;
     bob.answer(&invite, "200 OK", sdp(&answer)).await;
     bob.request("ACK").await;
+    let (old, _) = bob.accept_reinvite(sdp(&answer)).await;
+    assert_eq!(old.body(), session(4_000, "sendrecv"), "what Alice has");
+    connected([a, b]).await;
+}
+
+#[tokio::test]
+async fn an_offer_that_nobody_answers_is_cancelled_and_refused() {
+    let options = BridgeOptions {
+        offer_timeout: Duration::from_millis(200),
+        ..BridgeOptions::default()
+    };
+    let mut scene = Scene::bridged(&options).await;
+    let Scene { a, b, alice, bob, .. } = &mut scene;
+    let offer = session(4_032, "sendrecv");
+    let sent = alice.send("INVITE", sdp(&offer)).await;
+    let invite = bob.request("INVITE").await;
+    bob.answer(&invite, "180 Ringing", None).await;
+    assert_eq!(alice.refused(&sent).await.status(), Some(504));
+    let cancel = bob.request("CANCEL").await;
+    assert_eq!(
+        (a.state(), b.state()),
+        (CallState::Connected, CallState::Reoffering)
+    );
+    // What comes before Bob's re-INVITE is over has to wait.
+    let early = alice.send("INVITE", sdp(&offer)).await;
+    assert_eq!(alice.refused(&early).await.status(), Some(491));
+    bob.answer(&cancel, "200 OK", None).await;
+    bob.answer(&invite, "487 Request Terminated", None).await;
+    bob.request("ACK").await;
+    connected([a, b]).await;
+    assert!(has(b.local_offer(), &session(4_000, "sendrecv")));
+}
+
+#[tokio::test]
+async fn an_update_that_takes_too_long_is_refused_and_undone() {
+    let mut endpoint = EndpointConfig::default();
+    endpoint.limits.update_decision_max = Duration::from_millis(200);
+    let mut scene = Scene::on(Host::with(endpoint)).await;
+    let Scene {
+        session: flow,
+        a,
+        b,
+        alice,
+        bob,
+        ..
+    } = &mut scene;
+    flow.bridge(a, b, &BridgeOptions::default()).await.unwrap();
+    let sent = alice.send("UPDATE", sdp(&session(4_034, "sendrecv"))).await;
+    let update = bob.request("UPDATE").await;
+    assert_eq!(alice.response(&sent).await.status(), Some(504));
+    let answer = session(5_034, "sendrecv");
+    bob.answer(&update, "200 OK", sdp(&answer)).await;
     let (old, _) = bob.accept_reinvite(sdp(&answer)).await;
     assert_eq!(old.body(), session(4_000, "sendrecv"), "what Alice has");
     connected([a, b]).await;

@@ -169,7 +169,11 @@ pub struct Scene {
 impl Scene {
     /// Both calls are up, and each peer has what the other sent.
     pub async fn connected() -> Self {
-        let mut host = Host::start();
+        Self::on(Host::start()).await
+    }
+
+    /// The same on a host of the test's own.
+    pub async fn on(mut host: Host) -> Self {
         let (alices, bobs) = (session(4_000, "sendrecv"), session(5_000, "sendrecv"));
         let mut alice = Peer::new(host.addr()).await;
         let dialog = alice.invite("open", sdp(&alices)).await;

@@ -226,12 +226,13 @@ impl Bridge {
     }
 
     /// The other peer's endpoint would not send it.
-    pub(super) fn not_sent(self: &Arc<Self>, state: &mut State, side: Side) {
+    pub(super) fn not_sent(self: &Arc<Self>, state: &mut State, side: Side, busy: bool) {
         let Some(offer) = state.offer.as_ref().filter(|offer| offer.to() == side) else {
             return;
         };
         if offer.phase == Phase::Asked {
-            self.refuse(offer.from, offer.id, FAILED, None);
+            let code = if busy { GLARE } else { FAILED };
+            self.refuse(offer.from, offer.id, code, None);
         }
         self.over(state);
     }

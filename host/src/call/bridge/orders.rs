@@ -1,17 +1,13 @@
 //! What a bridge has a leg's shard do. Carried out on the shard's thread under the leg's lock.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use callbox_sip::endpoint::{Body, Endpoint, EndpointError, Header, LegId, PeerRequestId, ReofferRequest};
 
 use super::{News, Note};
 use crate::call::facts;
 use crate::call::leg::{LegInner, LegShared};
-
-/// How long the other peer may think about a relayed offer. Below the time after which the endpoint refuses the offer
-/// to whoever made it (`limits.sip`, 30 s), so that the refusal can say why.
-const RELAY_TIMEOUT: Duration = Duration::from_secs(28);
 
 /// One order.
 pub(in crate::call) enum Order {
@@ -60,7 +56,7 @@ impl Order {
                     headers: Vec::new(),
                     body,
                     update,
-                    timeout: RELAY_TIMEOUT,
+                    timeout: bridged.bridge.options.offer_timeout,
                 };
                 match endpoint.reoffer(now, id, request) {
                     Ok(sent) => {
@@ -70,7 +66,9 @@ impl Order {
                     Err(error) => {
                         tracing::debug!(%error, "relayed offer not sent");
                         let (bridge, side) = (Arc::clone(&bridged.bridge), bridged.side);
-                        let news = News::NotSent;
+                        let news = News::NotSent {
+                            busy: matches!(error, EndpointError::WrongState(_)),
+                        };
                         return Some(Note { bridge, side, news });
                     }
                 }

@@ -26,8 +26,8 @@ pub(in crate::call) enum News {
     Settled(Reoffered),
     /// A relayed offer has no answer in time; its end follows.
     TimedOut,
-    /// The endpoint did not take a relayed offer.
-    NotSent,
+    /// The endpoint did not take a relayed offer. `busy`: not now.
+    NotSent { busy: bool },
     /// The ACK of our 2xx, with the peer's answer where it owed one.
     Confirmed(Option<Body>),
     /// An INFO, answered.
