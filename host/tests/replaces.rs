@@ -10,10 +10,12 @@ mod support;
 
 use std::time::Duration;
 
-use callbox::call::{CallError, CallState, EventKind, Leg, MakeCallOptions, Party, RegisterOptions, Session};
+use callbox::call::{
+    CallError, CallState, EventKind, Leg, MakeCallOptions, Party, RegisterOptions, Session, TransferOptions,
+};
 use callbox_sip::endpoint::shard_of;
 use support::peer::{Dialog, Message, Peer, SESSION};
-use support::{Host, SOON, event_of, sdp};
+use support::{Host, Pair, SOON, event_of, sdp};
 
 fn tag(address: &str) -> &str {
     address.split(";tag=").nth(1).unwrap()
@@ -231,6 +233,81 @@ async fn the_contact_of_a_registration_leads_to_the_session_that_holds_it() {
     desk.other.invite_to(bare, &line, SESSION).await;
     assert_eq!(desk.refused().await, 481);
     drop(registration);
+}
+
+/// An attended transfer from its REFER to its last BYE, with hosts of ours on all sides: one that asks, one that carries it
+/// out, and one whose call is replaced.
+#[tokio::test]
+async fn an_attended_transfer_joins_the_two_others() {
+    let mut pair = Pair::start().await;
+    let mut third = Host::start();
+    let (to_bob, bobs_session, bob) = pair.connected().await;
+    let to_carol = pair.session().new_leg().unwrap();
+    let offer = MakeCallOptions {
+        offer: Some(sdp(pair.session())),
+        ..MakeCallOptions::default()
+    };
+    let dest = third.uri("carol");
+    let (called, (carols_session, carol)) = tokio::join!(to_carol.make_call(&dest, &offer), async {
+        let (session, leg) = third.next_call().await;
+        leg.answer(sdp(&session), Vec::new(), SOON).await.unwrap();
+        (session, leg)
+    });
+    called.unwrap();
+
+    let until_the_end = TransferOptions {
+        wait_for_outcome: true,
+        ..TransferOptions::default()
+    };
+    let (transferred, (successor, joined)) =
+        tokio::join!(to_bob.attended_transfer(&to_carol, &until_the_end), async {
+            let event = event_of(&bobs_session, &bob).await;
+            let EventKind::Refer(referral) = event.kind else {
+                panic!("{event:?}");
+            };
+            referral.accept().unwrap();
+            let place = bobs_session
+                .header("Replaces", referral.replaces().unwrap())
+                .unwrap();
+            let options = MakeCallOptions {
+                offer: Some(sdp(&bobs_session)),
+                headers: vec![place],
+                ..MakeCallOptions::default()
+            };
+            let successor = bobs_session.new_leg().unwrap();
+            let (answered, joined) = tokio::join!(successor.make_call(referral.target(), &options), async {
+                let event = event_of(&carols_session, &carol).await;
+                let EventKind::Incoming(joined) = event.kind else {
+                    panic!("{event:?}");
+                };
+                joined
+                    .answer(sdp(&carols_session), Vec::new(), SOON)
+                    .await
+                    .unwrap();
+                joined
+            });
+            referral.notify(&answered.unwrap().status).unwrap();
+            (successor, joined)
+        });
+    let transferred = transferred.unwrap();
+    assert_eq!(transferred.outcome.map(|status| status.code), Some(200));
+    // The two talk; whoever asked for it is out, on both sides.
+    assert_eq!(
+        (successor.state(), joined.state()),
+        (CallState::Connected, CallState::Connected)
+    );
+    let at_carol = carol.wait_for_hangup(Some(SOON)).await.unwrap();
+    assert_eq!(at_carol.by, Party::Host);
+    assert_eq!(
+        to_carol.wait_for_hangup(Some(SOON)).await.unwrap().by,
+        Party::Remote
+    );
+    assert_eq!(bob.wait_for_hangup(Some(SOON)).await.unwrap().by, Party::Remote);
+    successor.hangup(None).unwrap();
+    assert_eq!(
+        joined.wait_for_hangup(Some(SOON)).await.unwrap().by,
+        Party::Remote
+    );
 }
 
 #[tokio::test]
