@@ -90,6 +90,14 @@ impl EventKind {
     }
 }
 
+/// Whether a mailbox takes one more event.
+pub(super) enum Room {
+    Free,
+    Full,
+    /// Nobody reads any more.
+    Closed,
+}
+
 pub(super) struct Mailbox {
     queue: VecDeque<(u64, Event)>,
     max: usize,
@@ -140,9 +148,13 @@ impl Mailbox {
         (ticket, lost)
     }
 
-    /// One more event would cost another one its place.
-    pub(super) fn is_full(&self) -> bool {
-        self.queue.len() >= self.max
+    /// Whether one more event would be read, without costing another one its place.
+    pub(super) fn room(&self) -> Room {
+        match self.queue.len() >= self.max {
+            _ if self.closed => Room::Closed,
+            true => Room::Full,
+            false => Room::Free,
+        }
     }
 
     /// Nobody will read any more. What was not read is the caller's to drop.

@@ -7,7 +7,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use super::error::CallError;
-use super::events::EventKind;
+use super::events::{EventKind, Room};
 use super::session::{Session, SessionShared};
 use super::text::{self, Body};
 
@@ -36,12 +36,12 @@ impl SessionAddress {
     /// `UnknownDestination` when the session is over, `Denied` when the mailbox is full: what others send takes nobody's
     /// place.
     pub fn post(&self, payload: Body) -> Result<(), CallError> {
-        let session = self
-            .0
-            .upgrade()
-            .ok_or_else(|| CallError::UnknownDestination("the session is over".to_owned()))?;
-        if session.lock().mailbox.is_full() {
-            return Err(CallError::limit("limits.call.mailbox_events"));
+        let over = || CallError::UnknownDestination("the session is over".to_owned());
+        let session = self.0.upgrade().ok_or_else(over)?;
+        match session.lock().mailbox.room() {
+            Room::Free => {}
+            Room::Full => return Err(CallError::limit("limits.call.mailbox_events")),
+            Room::Closed => return Err(over()),
         }
         session.post(0, EventKind::External(payload));
         Ok(())
