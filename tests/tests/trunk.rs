@@ -170,3 +170,20 @@ fn a_redirection_to_a_number_takes_the_trunk_within_its_numbers() {
     server.wait_for_log(&["not answered", "486"], SOON);
     assert_secret(&server);
 }
+
+#[test]
+fn a_redirection_does_not_take_the_operators_login_elsewhere() {
+    for more in ["trunk = \"main\"", "trunk = \"main\", credential = \"carrier\""] {
+        let (server, mut carrier) = start(
+            "callout",
+            &format!("dest = \"sip:bob@house.example\", redirects = \"follow\", {more}"),
+        );
+        let invite = carrier.next_request("INVITE", |_| true);
+        let contact = format!("Contact: <sip:eve@{}>\r\n", carrier.address());
+        carrier.respond_with(&invite, "302 Moved Temporarily", &contact);
+        let moved = carrier.next_request("INVITE", |it| it.request_uri().starts_with("sip:eve@"));
+        // Eve calls herself the carrier.
+        challenge(&mut carrier, &moved);
+        server.wait_for_log(&["not answered", "407"], SOON);
+    }
+}

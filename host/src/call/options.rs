@@ -78,6 +78,15 @@ impl Credentials {
         }
     }
 
+    /// What may be used at a host that a redirection leads to: the flow's own login, where it names its realm. The
+    /// operator's are for the hosts that the tenant's policy granted them for.
+    pub(super) fn portable(&self) -> Option<Login> {
+        match self {
+            Self::Given(login) if login.realm.is_some() => Some(login.clone()),
+            _ => None,
+        }
+    }
+
     /// The login of the flow's own, then what the tenant's policy granted.
     pub(super) fn with(&self, granted: Vec<Login>) -> Vec<Login> {
         match self {

@@ -128,7 +128,7 @@ impl Leg {
         let redirections = options.follow_redirects.then(|| {
             Redirections::new(
                 &invite,
-                options.caller_id.as_ref(),
+                options,
                 registration.is_some(),
                 session.deadline(options.timeout),
             )

@@ -18,6 +18,7 @@ use super::command::Command;
 use super::error::CallError;
 use super::facts;
 use super::leg::{LegInner, LegShared, Phase};
+use super::options::{Login, MakeCallOptions};
 use super::policy::{DialGrant, DialRequest};
 use super::session::SessionContext;
 use super::target::DialTarget;
@@ -29,6 +30,8 @@ pub(super) struct Redirections {
     /// The From that a registration or the flow chose stays; else each grant decides.
     identity_is_fixed: bool,
     caller: Option<(String, Option<String>)>,
+    /// The login that may be used at another host.
+    portable: Option<Login>,
     deadline: Instant,
     /// 3xx followed so far.
     followed: usize,
@@ -41,14 +44,15 @@ pub(super) struct Redirections {
 impl Redirections {
     pub(super) fn new(
         request: &InviteRequest,
-        caller: Option<&(String, Option<String>)>,
+        options: &MakeCallOptions,
         identity_is_fixed: bool,
         deadline: Instant,
     ) -> Self {
         Self {
             request: request.clone(),
             identity_is_fixed,
-            caller: caller.cloned(),
+            caller: options.caller_id.clone(),
+            portable: options.credentials.portable(),
             deadline,
             followed: 0,
             known: plain(request.uri.as_bytes()).into_iter().collect(),
@@ -126,10 +130,9 @@ impl Redirections {
 
     fn invite(&self, target: &DialTarget, grant: DialGrant, left: Duration) -> InviteRequest {
         let mut request = self.request.clone();
-        // A login for any realm answers the host that was dialled and no other: whoever redirects must not be able to
-        // have it tried elsewhere.
-        if !same_host(&self.request.uri, target.as_str()) {
-            request.credentials.retain(|login| login.realm.is_some());
+        // Logins are for the host that was dialled: whoever redirects must not be able to have them tried elsewhere.
+        if self.request.next_hop.is_some() || !same_host(&self.request.uri, target.as_str()) {
+            request.credentials = self.portable.iter().map(facts::to_sip_credentials).collect();
         }
         let granted = grant.logins.iter().map(facts::to_sip_credentials);
         request.credentials.extend(granted.collect::<Vec<Credentials>>());
