@@ -9,6 +9,7 @@
 //! subscription ends it on the wire.
 
 mod accept;
+mod allowance;
 mod apply;
 mod bridge;
 mod command;
@@ -46,6 +47,7 @@ mod text;
 mod transfer;
 mod wait;
 
+pub use allowance::Allowance;
 pub use digits::{GATHER_DIGITS_MAX, GatherOutcome, Gathered};
 pub use dtmf::{Dtmf, DtmfSource};
 pub use error::{CallError, Denial, HangupInfo, Party, Status};

@@ -13,6 +13,7 @@ mod capacity;
 mod compile;
 mod contract;
 mod engine;
+mod fair;
 mod flow_log;
 mod fuel;
 mod host_api;

@@ -211,7 +211,8 @@ fn custom_section(bytes: &mut Vec<u8>, size: usize) {
     bytes.extend(section);
 }
 
-fn root() -> PathBuf {
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the workspace")

@@ -163,7 +163,7 @@ struct Completion<'a> {
 
 enum Rule<'a> {
     Lua(LuaPattern<'a>),
-    Regex(regex::Regex),
+    Regex(regex::bytes::Regex),
     Length(usize),
     Terminator(&'a str),
 }
@@ -182,7 +182,9 @@ impl<'a> Completion<'a> {
                     .map_err(|error| CallError::invalid(format!("pattern {}: {error}", quoted(text))))?,
             ),
             DigitPattern::Regex(text) => Rule::Regex(
-                regex::RegexBuilder::new(text)
+                // Digits are ASCII; the tables of Unicode are what makes a short expression costly to compile.
+                regex::bytes::RegexBuilder::new(text)
+                    .unicode(false)
                     .size_limit(REGEX_SIZE_MAX)
                     .build()
                     .map_err(|error| {
@@ -224,7 +226,7 @@ impl<'a> Completion<'a> {
                 .find(digits.as_bytes(), &mut self.steps)
                 .map_err(|StepsExhausted| CallError::invalid("the Lua pattern needs too many steps"))?
                 .is_some(),
-            Rule::Regex(regex) => regex.is_match(digits),
+            Rule::Regex(regex) => regex.is_match(digits.as_bytes()),
             Rule::Length(length) => digits.len() >= *length,
             Rule::Terminator(_) => false,
         })

@@ -380,6 +380,7 @@ impl LegShared {
         if inner.outbox.len() >= self.session.context.limits.commands_max {
             return Err(CallError::limit("limits.call.commands_max"));
         }
+        self.session.may_send()?;
         self.push(inner, command);
         Ok(())
     }

@@ -162,6 +162,7 @@ impl Session {
             host: address.host,
             logins,
         };
+        self.shared.may_send()?;
         let registration = Registration {
             shared: self
                 .shared

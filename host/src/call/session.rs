@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::config::limits::CallLimits;
 
+use super::allowance::Allowance;
 use super::command::Scheduled;
 use super::error::CallError;
 use super::events::{Event, EventKind, Mailbox};
@@ -83,6 +84,7 @@ pub(super) struct SessionShared {
     pub(super) shard: Arc<ShardQueue>,
     /// Wakes every wait of the session. A flow has one wait at a time, so this is one waiter in practice.
     pub(super) changed: Notify,
+    sends: Allowance,
     inner: Mutex<SessionInner>,
 }
 
@@ -106,6 +108,7 @@ pub(super) struct SessionInner {
 impl Session {
     /// Opens a session on a shard: what it begins lives there. A call that it accepts stays on the shard that it came in on.
     pub(super) fn open(id: String, context: SessionContext, shard: Arc<ShardQueue>) -> Self {
+        let sends = Allowance::new(context.limits.sends_burst, context.limits.sends_rate);
         let inner = SessionInner {
             mailbox: Mailbox::new(context.limits.mailbox_events),
             timers: Vec::new(),
@@ -124,6 +127,7 @@ impl Session {
                 context,
                 shard,
                 changed: Notify::new(),
+                sends,
                 inner: Mutex::new(inner),
             }),
         }
@@ -314,6 +318,17 @@ impl SessionShared {
     pub(super) fn lock(&self) -> MutexGuard<'_, SessionInner> {
         // A panic while the lock was held leaves plain data behind, each step of which is valid on its own.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes leave to put one message on the wire.
+    pub(super) fn may_send(&self) -> Result<(), CallError> {
+        if !self.sends.take() {
+            return Err(CallError::limit("limits.call.sends_rate"));
+        }
+        if !self.context.policy.may_send() {
+            return Err(CallError::limit("limits.call.tenant_sends_rate"));
+        }
+        Ok(())
     }
 
     /// Tells the session's shard that an object has commands, at once or when the turn is over.

@@ -162,6 +162,7 @@ impl Session {
             next_hop: grant.next_hop,
             timeout: options.timeout,
         };
+        self.shared.may_send()?;
         let subscription = Subscription {
             shared: self
                 .shared

@@ -60,6 +60,8 @@ const OWNED_BY_HOST: &[&str] = &[
     "path",
     "service-route",
     "p-asserted-identity",
+    "p-preferred-identity",
+    "remote-party-id",
     "identity",
     "y",
     // The host names itself.

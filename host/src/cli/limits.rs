@@ -15,6 +15,9 @@ pub(super) struct Limits {
     /// Show the values that this file sets.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Print the table in Markdown, as in docs/limits.md.
+    #[arg(long)]
+    markdown: bool,
 }
 
 impl Limits {
@@ -27,9 +30,40 @@ impl Limits {
             }
             None => Table::default(),
         };
-        print(&mut io::stdout().lock(), &limits)?;
+        let out = &mut io::stdout().lock();
+        match self.markdown {
+            true => markdown(out, &limits)?,
+            false => print(out, &limits)?,
+        }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The table as a page of the documentation.
+fn markdown(out: &mut impl Write, limits: &Table) -> io::Result<()> {
+    writeln!(
+        out,
+        "# Limits\n\nEvery bound of callbox. Written by `callbox limits --markdown > docs/limits.md` from the one table in\n\
+         `host/src/config/limits.rs`; a test fails when the two differ. A number out of its range is refused at the start."
+    )?;
+    let mut group = "";
+    for row in table() {
+        if row.group != group {
+            group = row.group;
+            writeln!(
+                out,
+                "\n## [{group}]\n\n| name | default | range | counts | why | when hit |\n|---|---|---|---|---|---|"
+            )?;
+        }
+        let value = limits.get(row).unwrap_or(row.default);
+        let (least, greatest) = row.range;
+        writeln!(
+            out,
+            "| `{}` | {value} | {least} – {greatest} | {} | {} | {} |",
+            row.name, row.unit, row.why, row.when_hit
+        )?;
+    }
+    Ok(())
 }
 
 pub(super) fn print(out: &mut impl Write, limits: &Table) -> io::Result<()> {

@@ -298,6 +298,15 @@ limits! {
         commands_max: usize = 32, 8..=1_024, "commands",
             "That a flow has given to one leg and its shard has not taken yet; a shard takes them within microseconds.",
             "the flow gets denied(limit).";
+        sends_burst: u32 = 100, 16..=100_000, "messages",
+            "Requests and responses that a flow may cause at once: sixteen legs dialled together, with room.",
+            "the flow gets denied(limit); what ends a leg is sent all the same.";
+        sends_rate: u32 = 50, 1..=100_000, "messages a second",
+            "The same in the long run; keys sent in haste are ten a second.",
+            "the flow gets denied(limit).";
+        tenant_sends_rate: u32 = 10_000, 10..=10_000_000, "messages a second",
+            "Of all flows of one tenant, and at once: 2 500 calls a second that ring, are answered, and have room.",
+            "the flow gets denied(limit).";
         requests_max: usize = 16, 1..=1_024, "requests",
             "INFO and its like under way on one leg, their answers awaited.",
             "the flow gets denied(limit).";
@@ -344,6 +353,9 @@ limits! {
         memory_max_bytes: usize = 67_108_864, 65_536..=4_294_967_296, "bytes",
             "All linear memories of one call together; a Python flow uses 20 MB.",
             "memory.grow fails; most guests then trap: the call ends as the flow's trap policy says.";
+        tenant_memory_max_bytes: usize = 4_294_967_296, 1_048_576..=1_099_511_627_776, "bytes",
+            "All linear memories of all calls of one tenant together, as large as they have grown: 5 000 calls of a small flow use 0.7 GB, 200 of a Python flow 4.",
+            "memory.grow fails, or the instance is not made: the call ends as the flow's trap policy says.";
         table_elements: usize = 100_000, 100..=10_000_000, "elements",
             "All tables of one call together; a large Go flow uses 20 000.",
             "table.grow fails.";

@@ -12,7 +12,9 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use super::capacity::{Capacity, Shortage};
+use super::fair::Fair;
 use super::host_api;
+use super::memory::Pools;
 use super::state::CallState;
 use crate::config::limits::PluginLimits;
 
@@ -59,6 +61,8 @@ struct Shared {
     limits: PluginLimits,
     capacity: Capacity,
     code_hash: u64,
+    fair: Fair,
+    pools: Pools,
 }
 
 impl Engine {
@@ -88,6 +92,8 @@ impl Engine {
                 limits: limits.clone(),
                 capacity,
                 code_hash,
+                fair: Fair::new(threads()),
+                pools: Pools::default(),
             }),
         })
     }
@@ -107,6 +113,16 @@ impl Engine {
         &self.shared.limits
     }
 
+    /// The turns of all flows.
+    pub(super) fn fair(&self) -> &Fair {
+        &self.shared.fair
+    }
+
+    /// The memory of all tenants.
+    pub(super) fn pools(&self) -> &Pools {
+        &self.shared.pools
+    }
+
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.shared.engine
     }
@@ -119,6 +135,11 @@ impl Engine {
     pub(super) fn code_hash(&self) -> u64 {
         self.shared.code_hash
     }
+}
+
+/// Threads that flows run on: one for each core, as the runtime makes them.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// How code is generated: by the host and by its compiling child alike.

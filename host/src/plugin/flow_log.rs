@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -149,21 +150,26 @@ pub(super) struct Output {
     level: Level,
     /// The line that has not ended yet; at most one line's limit.
     pending: Arc<Mutex<Vec<u8>>>,
+    /// Counts what is written.
+    written: Arc<AtomicU64>,
 }
 
 /// Bytes that a guest may write in one call of `output-stream.write`.
 const WRITE_PERMIT: usize = 16 << 10;
 
 impl Output {
-    pub(super) fn new(log: FlowLog, level: Level) -> Self {
+    /// A stream whose bytes are added to `written`.
+    pub(super) fn new(log: FlowLog, level: Level, written: &Arc<AtomicU64>) -> Self {
         Self {
             log,
             level,
             pending: Arc::default(),
+            written: Arc::clone(written),
         }
     }
 
     fn push(&self, bytes: &[u8]) {
+        self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let line_max = self.log.lock().line_max;
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -275,7 +281,7 @@ mod tests {
     #[test]
     fn output_is_cut_into_lines_wherever_the_writes_fall() {
         let log = log(20, 10_000);
-        let out = Output::new(log.clone(), Level::Info);
+        let out = Output::new(log.clone(), Level::Info, &Arc::default());
         for bytes in [&b"one\ntw"[..], b"o\n", b"", b"\xff\n", &[b'y'; 50], b"end"] {
             out.push(bytes);
         }

@@ -11,6 +11,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use super::engine::TABLE_ELEMENTS;
 use super::flow_log;
 use super::fuel::{Budget, Exhausted};
 use super::memory::Refusal;
@@ -32,6 +33,13 @@ pub enum Outcome {
     },
     /// The flow's memories would have grown beyond their limit.
     OutOfMemory {
+        /// What all of them together would have been, in bytes.
+        wanted: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The memories of all calls of the tenant would have grown beyond their limit.
+    TenantOutOfMemory {
         /// What all of them together would have been, in bytes.
         wanted: usize,
         /// The limit, in bytes.
@@ -103,6 +111,7 @@ impl Outcome {
                 ..
             } => "out-of-fuel-total",
             Outcome::OutOfMemory { .. } => "out-of-memory",
+            Outcome::TenantOutOfMemory { .. } => "tenant-out-of-memory",
             Outcome::TablesTooLarge { .. } => "tables-too-large",
             Outcome::StackOverflow { .. } => "stack-overflow",
             Outcome::HostCallTooLarge { .. } => "host-call-too-large",
@@ -183,9 +192,17 @@ impl Outcome {
                 wanted,
                 limit: limits.memory_max_bytes,
             },
+            Refusal::TenantMemory(wanted) => Outcome::TenantOutOfMemory {
+                wanted,
+                limit: limits.tenant_memory_max_bytes,
+            },
             Refusal::Table(wanted) => Outcome::TablesTooLarge {
                 wanted,
                 limit: limits.table_elements,
+            },
+            Refusal::OneTable(wanted) => Outcome::TablesTooLarge {
+                wanted,
+                limit: TABLE_ELEMENTS.min(limits.table_elements),
             },
         }
     }
@@ -263,6 +280,20 @@ impl fmt::Display for Outcome {
                 write!(
                     f,
                     "needed {wanted} bytes of memory (limits.plugin.memory_max_bytes = {limit})"
+                )
+            }
+            Outcome::TenantOutOfMemory { wanted, limit } => {
+                write!(
+                    f,
+                    "and the tenant's other calls needed {wanted} bytes of memory \
+                     (limits.plugin.tenant_memory_max_bytes = {limit})"
+                )
+            }
+            Outcome::TablesTooLarge { wanted, limit } if *limit <= TABLE_ELEMENTS => {
+                write!(
+                    f,
+                    "needed {wanted} elements in one table, which holds {limit} at most (limits.plugin.table_elements \
+                     bounds all of them)"
                 )
             }
             Outcome::TablesTooLarge { wanted, limit } => {

@@ -13,6 +13,7 @@ use tracing::Instrument;
 use wasmtime::Store;
 
 use super::engine::Engine;
+use super::fair::Turn;
 use super::fuel::Budget;
 use super::host_api::{self, bindings::Entry};
 use super::loader::FlowVersion;
@@ -87,9 +88,10 @@ pub async fn run_call(
         version = &*context.version
     );
     let turns = session.turns();
-    turns
-        .run(run(version, policy, session, Task::Call(leg)).instrument(span))
-        .await
+    let share = version.engine().fair().share(&context.tenant);
+    let turn = Turn::new();
+    let run = run(version, policy, session, Task::Call(leg), turn.clone()).instrument(span);
+    share.run(turn, turns.run(run)).await
 }
 
 /// Runs a job in an instance of its own.
@@ -111,19 +113,26 @@ pub async fn run_job(
         version = &*context.version
     );
     let turns = session.turns();
-    turns
-        .run(run(version, policy, session, Task::Job(args)).instrument(span))
-        .await
+    let share = version.engine().fair().share(&context.tenant);
+    let turn = Turn::new();
+    let run = run(version, policy, session, Task::Job(args), turn.clone()).instrument(span);
+    share.run(turn, turns.run(run)).await
 }
 
-async fn run(version: Arc<FlowVersion>, policy: TrapPolicy, session: Session, task: Task) -> RunReport {
+async fn run(
+    version: Arc<FlowVersion>,
+    policy: TrapPolicy,
+    session: Session,
+    task: Task,
+    turn: Turn,
+) -> RunReport {
     let started = Instant::now();
     let limits = version.engine().limits().clone();
     let (limit, limit_s) = match task {
         Task::Call(_) => ("limits.plugin.call_max_s", limits.call_max_s),
         Task::Job(_) => ("limits.plugin.job_max_s", limits.job_max_s),
     };
-    let mut store = match open(version.engine(), session, Duration::from_secs(limit_s)) {
+    let mut store = match open(version.engine(), session, turn, Duration::from_secs(limit_s)) {
         Ok(store) => store,
         Err((error, session)) => {
             // Only a misconfigured engine refuses to count fuel.
@@ -189,14 +198,19 @@ async fn run(version: Arc<FlowVersion>, policy: TrapPolicy, session: Session, ta
 fn open(
     engine: &Engine,
     session: Session,
+    turn: Turn,
     life: Duration,
 ) -> Result<Store<CallState>, (wasmtime::Error, Session)> {
     let limits = engine.limits();
-    let mut store = Store::new(engine.wasmtime(), CallState::new(session, limits, life));
+    let pool = engine.pools().of(&session.context().tenant, limits);
+    let mut store = Store::new(
+        engine.wasmtime(),
+        CallState::new(session, limits, pool, turn, life),
+    );
     store.limiter(|state| &mut state.holdings);
     store.set_hostcall_fuel(limits.hostcall_fuel);
     store.set_max_component_handles(limits.handles_max);
-    store.call_hook(state::border);
+    store.call_hook_async(state::Border);
     let fuel = store.data().meter.grant();
     match store
         .set_fuel(fuel)

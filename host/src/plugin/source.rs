@@ -6,7 +6,7 @@
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
-use wasmparser::Parser;
+use wasmparser::{CanonicalFunction, Parser, Payload};
 use wit_component::ComponentEncoder;
 
 /// A file that may become a flow.
@@ -90,7 +90,7 @@ impl Source {
 /// A component from either kind of file. Errors with a text for the flow's author.
 pub(super) fn encode(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
     match Source::recognise(&bytes).map_err(|error| error.to_string())? {
-        Source::Component => Ok(bytes),
+        Source::Component => one_part(&bytes).map(|()| bytes),
         Source::CoreModule => ComponentEncoder::default()
             .validate(true)
             .module(&bytes)
@@ -103,6 +103,37 @@ pub(super) fn encode(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
             .and_then(|mut encoder| encoder.encode())
             .map_err(|error| format!("this core module cannot be made a component: {error:#}")),
     }
+}
+
+/// Refuses a component that is put together of several with code.
+///
+/// Where one of them hands another a string, the engine's own code copies and checks it, up to all of the call's memory
+/// at once, and no fuel counts it: a flow could hold a thread for as long as its call may last. Components without
+/// functions of their own, which tools put in to name types, are welcome.
+fn one_part(bytes: &[u8]) -> Result<(), String> {
+    let mut depth = 0usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(|error| format!("does not compile: {error}"))? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentCanonicalSection(functions) if depth > 0 => {
+                for function in functions {
+                    let function = function.map_err(|error| format!("does not compile: {error}"))?;
+                    if matches!(
+                        function,
+                        CanonicalFunction::Lift { .. } | CanonicalFunction::Lower { .. }
+                    ) {
+                        return Err(
+                            "it is composed of several components with code: link their modules into one component"
+                                .to_owned(),
+                        );
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,23 +3,28 @@
 //! Entry type: [`CallState`], the data of the instance's store. WASI's context is made only for guests that call WASI:
 //! most Rust and C flows never do, and it costs more than the rest of the state together.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
+use rand_core::TryRng;
 use tokio::time::{Duration, Instant};
 use wasmtime::component::{Resource, ResourceTable};
-use wasmtime::{CallHook, StoreContextMut};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime::{CallHook, CallHookHandler, StoreContextMut};
+use wasmtime_wasi::{Rng, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use super::fair::{Turn, give_way};
 use super::flow_log::{FlowLog, Level, Output};
 use super::fuel::Meter;
-use super::memory::Holdings;
+use super::memory::{Holdings, Pool};
 use crate::call::{Leg, Session};
 use crate::config::limits::PluginLimits;
 
-/// Fuel of a host call itself: crossing the border costs about as much as so many instructions.
-const HOST_CALL: u64 = 200;
+/// Fuel of a host call itself: there and back, with its arguments, is about half a microsecond.
+const HOST_CALL: u64 = 2_000;
 
 /// The host's side of one instance.
 pub(super) struct CallState {
@@ -28,6 +33,9 @@ pub(super) struct CallState {
     pub(super) meter: Meter,
     pub(super) holdings: Holdings,
     pub(super) log: FlowLog,
+    pub(super) turn: Turn,
+    /// Bytes that WASI has moved for the guest since the last account.
+    wasi_bytes: Arc<AtomicU64>,
     ends: Instant,
     wasi: Option<Box<Wasi>>,
 }
@@ -40,16 +48,24 @@ struct Wasi {
 
 impl CallState {
     /// `life` is the longest that the instance may live.
-    pub(super) fn new(session: Session, limits: &PluginLimits, life: Duration) -> Self {
+    pub(super) fn new(
+        session: Session,
+        limits: &PluginLimits,
+        pool: Arc<Pool>,
+        turn: Turn,
+        life: Duration,
+    ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.resources_max);
         Self {
             session,
             table,
             meter: Meter::new(limits),
-            holdings: Holdings::new(limits),
+            holdings: Holdings::new(limits, pool),
             log: FlowLog::new(limits),
             ends: Instant::now() + life,
+            turn,
+            wasi_bytes: Arc::default(),
             wasi: None,
         }
     }
@@ -59,13 +75,19 @@ impl CallState {
         self.ends
     }
 
-    /// Begins a host function: pays for it and for the bytes that it takes from the guest, and lets others run when
-    /// the guest's turn is over.
+    /// Begins a host function: pays for the bytes that it takes from the guest (the call itself is paid at the
+    /// [`Border`]), and lets others run when the guest's turn is over.
     pub(super) async fn enter(&mut self, bytes: usize) {
-        self.meter.charge(HOST_CALL + bytes as u64);
+        self.meter.charge(bytes as u64);
         if self.meter.take_turn_over() {
-            tokio::task::yield_now().await;
+            give_way().await;
         }
+    }
+
+    /// Pays for what a host function gives to the guest.
+    pub(super) fn pay<T: Weight>(&mut self, given: T) -> T {
+        self.meter.charge(given.bytes() as u64);
+        given
     }
 
     /// The leg behind a handle.
@@ -103,28 +125,80 @@ pub(super) async fn waited<F: Future>(meter: &mut Meter, future: F) -> F::Output
 }
 
 /// The border between guest and host: the only place where the fuel counter is read or set.
-pub(super) fn border(mut store: StoreContextMut<'_, CallState>, hook: CallHook) -> wasmtime::Result<()> {
-    match hook {
-        CallHook::CallingHost => {
-            let counter = store.get_fuel()?;
-            store.data_mut().meter.entering_host(counter);
-        }
-        CallHook::ReturningFromHost => {
-            if let Some(counter) = store.data_mut().meter.leaving_host()? {
-                store.set_fuel(counter)?;
+///
+/// Every host function is paid for here, those of WASI and of the engine itself (`memory.grow`) included; and a guest
+/// whose turn is over gives way here, because setting the counter starts the engine's own slice anew: a loop over cheap
+/// host functions would never yield.
+pub(super) struct Border;
+
+#[wasmtime_wasi::async_trait]
+impl CallHookHandler<CallState> for Border {
+    async fn handle_call_event(
+        &self,
+        mut store: StoreContextMut<'_, CallState>,
+        hook: CallHook,
+    ) -> wasmtime::Result<()> {
+        match hook {
+            CallHook::CallingHost => {
+                let counter = store.get_fuel()?;
+                let meter = &mut store.data_mut().meter;
+                meter.entering_host(counter);
+                meter.charge(HOST_CALL);
             }
+            CallHook::ReturningFromHost => {
+                let state = store.data_mut();
+                let bytes = state.wasi_bytes.swap(0, Ordering::Relaxed);
+                state.meter.charge(bytes.saturating_mul(WASI_BYTE));
+                let counter = state.meter.leaving_host()?;
+                let over = state.meter.take_turn_over() || state.turn.is_over();
+                if let Some(counter) = counter {
+                    store.set_fuel(counter)?;
+                }
+                if over {
+                    give_way().await;
+                }
+            }
+            CallHook::CallingWasm | CallHook::ReturningFromWasm => {}
         }
-        CallHook::CallingWasm | CallHook::ReturningFromWasm => {}
+        Ok(())
     }
-    Ok(())
 }
+
+/// What something weighs that crosses the border, in bytes.
+pub(super) trait Weight {
+    fn bytes(&self) -> usize;
+}
+
+impl Weight for String {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+}
+
+impl<T: Weight> Weight for Option<T> {
+    fn bytes(&self) -> usize {
+        self.as_ref().map_or(0, Weight::bytes)
+    }
+}
+
+impl<T: Weight> Weight for Vec<T> {
+    fn bytes(&self) -> usize {
+        // Each element has a place of its own in the guest's memory.
+        self.iter().map(|element| ELEMENT + element.bytes()).sum()
+    }
+}
+
+/// Bytes of an element of a list, beside what it points to.
+const ELEMENT: usize = 64;
+/// Fuel of a byte that WASI makes or takes: random bytes are the dearest.
+const WASI_BYTE: u64 = 4;
 
 impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let log = &self.log;
         let wasi = self.wasi.get_or_insert_with(|| {
-            let stdout = Output::new(log.clone(), Level::Info);
-            let stderr = Output::new(log.clone(), Level::Warn);
+            let stdout = Output::new(log.clone(), Level::Info, &self.wasi_bytes);
+            let stderr = Output::new(log.clone(), Level::Warn, &self.wasi_bytes);
             // No files, no environment, no arguments, no sockets, no names: a builder grants nothing by itself but
             // clocks and random numbers.
             let context = WasiCtxBuilder::new()
@@ -134,6 +208,8 @@ impl WasiView for CallState {
                 .allow_udp(false)
                 .allow_ip_name_lookup(false)
                 .max_random_size(RANDOM_MAX_BYTES)
+                .secure_random(Paid::new(&self.wasi_bytes))
+                .insecure_random(Paid::new(&self.wasi_bytes))
                 .build();
             Box::new(Wasi {
                 context,
@@ -150,3 +226,38 @@ impl WasiView for CallState {
 
 /// Random bytes that one call of `get-random-bytes` gives.
 const RANDOM_MAX_BYTES: u64 = 64 << 10;
+
+/// The system's random numbers, counted so that they can be paid for.
+struct Paid {
+    system: Box<dyn Rng + Send>,
+    given: Arc<AtomicU64>,
+}
+
+impl Paid {
+    fn new(given: &Arc<AtomicU64>) -> Self {
+        Self {
+            system: wasmtime_wasi::thread_rng(),
+            given: Arc::clone(given),
+        }
+    }
+}
+
+impl TryRng for Paid {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.given.fetch_add(4, Ordering::Relaxed);
+        Ok(self.system.next_u32())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.given.fetch_add(8, Ordering::Relaxed);
+        Ok(self.system.next_u64())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.given.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.system.fill_bytes(bytes);
+        Ok(())
+    }
+}

@@ -73,7 +73,7 @@ impl Directory {
         for (position, tenant) in config.tenants.iter().enumerate() {
             first.push(flows.len());
             let name: Arc<str> = tenant.name.as_str().into();
-            let dial = Arc::new(DialRules::of(tenant));
+            let dial = Arc::new(DialRules::of(tenant, &config.limits.call));
             let siblings = Weak::<Self>::clone(myself);
             let services =
                 Services::new(Arc::clone(&room), services_of(config, position)).with_siblings(siblings);

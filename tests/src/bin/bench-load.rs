@@ -19,8 +19,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use callbox_tests::latency;
 use callbox_tests::message::Message;
-use callbox_tests::phone::Phone;
 use callbox_tests::process::{self, Running};
 use callbox_tests::server::{Callbox, Setup};
 use callbox_tests::sipp::{Counts, Sipp};
@@ -181,7 +181,7 @@ fn measure(server: &Server, options: &Options, measured: &mut Measured) -> f64 {
     let before = process::cpu_time(server.pid());
     let done = AtomicBool::new(false);
     let (counts, latencies): (Counts, Vec<u64>) = std::thread::scope(|scope| {
-        let sampler = scope.spawn(|| sample(server.address(), &done));
+        let sampler = scope.spawn(|| latency::sample(server.address(), "answer", &done));
         let counts = calls(options.rate * options.seconds).run();
         done.store(true, Ordering::Relaxed);
         (counts, sampler.join().unwrap())
@@ -197,31 +197,6 @@ fn measure(server: &Server, options: &Options, measured: &mut Measured) -> f64 {
     measured.failed += counts.failed;
     measured.retransmitted += counts.retransmitted + counts.received_again;
     total
-}
-
-/// Places a call every 20 ms and notes how long its 200 took, in microseconds.
-fn sample(server: SocketAddr, done: &AtomicBool) -> Vec<u64> {
-    let mut phone = Phone::udp(server);
-    let mut latencies = Vec::new();
-    while !done.load(Ordering::Relaxed) {
-        let begun = Instant::now();
-        let mut call = phone.invite("answer");
-        let answered = loop {
-            match phone.receive_of(&call, Duration::from_secs(2)) {
-                Some(message) if message.status() == Some(200) => break Some(message),
-                Some(_) => {}
-                None => break None,
-            }
-        };
-        if let Some(response) = answered {
-            latencies.push(begun.elapsed().as_micros() as u64);
-            phone.ack(&mut call, &response);
-            phone.bye(&mut call);
-            phone.receive_of(&call, Duration::from_secs(1));
-        }
-        std::thread::sleep(Duration::from_millis(20).saturating_sub(begun.elapsed()));
-    }
-    latencies
 }
 
 /// Memory of a call that is up: KiB.
@@ -266,21 +241,14 @@ fn report(options: &Options, all: &[Measured], aftermath: f64, held: f64) {
     println!("| server | CPU µs a call | × sipp | answer p50 ms | p99 ms | failed | sent again |");
     println!("|---|---|---|---|---|---|---|");
     for measured in all {
-        let mut latencies = measured.latencies.clone();
-        latencies.sort_unstable();
-        let percentile = |part: f64| {
-            let at = ((latencies.len() as f64 * part) as usize).min(latencies.len().saturating_sub(1));
-            latencies
-                .get(at)
-                .map_or(f64::NAN, |micros| *micros as f64 / 1_000.0)
-        };
+        let latencies = latency::Sorted::of(&measured.latencies);
         println!(
             "| {} | {:.1} | {:.2} | {:.2} | {:.2} | {} | {} |",
             measured.name,
             best(measured),
             best(measured) / sipp,
-            percentile(0.50),
-            percentile(0.99),
+            latencies.percentile_ms(0.50),
+            latencies.percentile_ms(0.99),
             measured.failed,
             measured.retransmitted
         );

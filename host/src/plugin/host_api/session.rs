@@ -26,7 +26,8 @@ impl wit::Host for CallState {
 
     async fn config(&mut self, key: String) -> wasmtime::Result<Option<String>> {
         self.enter(key.len()).await;
-        Ok(self.session.context().config.get(&key).cloned())
+        let given = self.session.context().config.get(&key).cloned();
+        Ok(self.pay(given))
     }
 
     async fn log(&mut self, level: wit::Level, message: String) -> wasmtime::Result<()> {

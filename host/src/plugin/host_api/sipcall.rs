@@ -12,8 +12,15 @@ use super::types::{
 use crate::call::{self, DigitPattern, Leg, Needs};
 use crate::plugin::state::{CallState, waited};
 
-/// Steps that one gathering may make the host take, paid in advance.
-const GATHER_COST: usize = 10_000;
+/// What one gathering may cost the host, paid in advance: a regular expression is compiled, a Lua pattern tried anew
+/// with each digit.
+fn cost(pattern: &DigitPattern) -> usize {
+    match pattern {
+        DigitPattern::Regex(text) => text.len() + 2_000_000,
+        DigitPattern::Lua(text) => text.len() + 200_000,
+        DigitPattern::Length(_) | DigitPattern::Terminator(_) => 1_000,
+    }
+}
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
@@ -181,47 +188,56 @@ impl wit::HostCall for CallState {
 
     async fn remote_offer(&mut self, this: Resource<Leg>) -> wasmtime::Result<Option<Body>> {
         self.enter(0).await;
-        Ok(self.leg(&this)?.remote_offer().as_ref().map(body))
+        let given = self.leg(&this)?.remote_offer().as_ref().map(body);
+        Ok(self.pay(given))
     }
 
     async fn local_offer(&mut self, this: Resource<Leg>) -> wasmtime::Result<Option<Body>> {
         self.enter(0).await;
-        Ok(self.leg(&this)?.local_offer().as_ref().map(body))
+        let given = self.leg(&this)?.local_offer().as_ref().map(body);
+        Ok(self.pay(given))
     }
 
     async fn ani(&mut self, this: Resource<Leg>) -> wasmtime::Result<String> {
         self.enter(0).await;
-        Ok(self.leg(&this)?.ani())
+        let given = self.leg(&this)?.ani();
+        Ok(self.pay(given))
     }
 
     async fn dnis(&mut self, this: Resource<Leg>) -> wasmtime::Result<String> {
         self.enter(0).await;
-        Ok(self.leg(&this)?.dnis())
+        let given = self.leg(&this)?.dnis();
+        Ok(self.pay(given))
     }
 
     async fn request_uri(&mut self, this: Resource<Leg>) -> wasmtime::Result<String> {
         self.enter(0).await;
-        Ok(self.leg(&this)?.request_uri())
+        let given = self.leg(&this)?.request_uri();
+        Ok(self.pay(given))
     }
 
     async fn from_uri(&mut self, this: Resource<Leg>) -> wasmtime::Result<String> {
         self.enter(0).await;
-        Ok(self.leg(&this)?.from_uri())
+        let given = self.leg(&this)?.from_uri();
+        Ok(self.pay(given))
     }
 
     async fn to_uri(&mut self, this: Resource<Leg>) -> wasmtime::Result<String> {
         self.enter(0).await;
-        Ok(self.leg(&this)?.to_uri())
+        let given = self.leg(&this)?.to_uri();
+        Ok(self.pay(given))
     }
 
     async fn sip_call_id(&mut self, this: Resource<Leg>) -> wasmtime::Result<String> {
         self.enter(0).await;
-        Ok(self.leg(&this)?.sip_call_id())
+        let given = self.leg(&this)?.sip_call_id();
+        Ok(self.pay(given))
     }
 
     async fn header(&mut self, this: Resource<Leg>, name: String) -> wasmtime::Result<Vec<String>> {
         self.enter(name.len()).await;
-        Ok(self.leg(&this)?.header(&name))
+        let given = self.leg(&this)?.header(&name);
+        Ok(self.pay(given))
     }
 
     // ---- DTMF
@@ -248,7 +264,7 @@ impl wit::HostCall for CallState {
             wit::DigitPattern::Length(digits) => DigitPattern::Length(digits),
             wit::DigitPattern::Terminator(keys) => DigitPattern::Terminator(keys),
         };
-        self.enter(GATHER_COST).await;
+        self.enter(cost(&pattern)).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
         let options = match table.get(&options)?.checked() {
@@ -263,7 +279,8 @@ impl wit::HostCall for CallState {
 
     async fn dtmf_buffer(&mut self, this: Resource<Leg>) -> wasmtime::Result<String> {
         self.enter(0).await;
-        Ok(self.leg(&this)?.dtmf_buffer())
+        let given = self.leg(&this)?.dtmf_buffer();
+        Ok(self.pay(given))
     }
 
     async fn clean_dtmf_buffer(&mut self, this: Resource<Leg>) -> wasmtime::Result<()> {

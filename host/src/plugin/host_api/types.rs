@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bindings::call_flow::callbox::flow::types as wit;
 use crate::call::{self, CallError, Session};
-use crate::plugin::state::CallState;
+use crate::plugin::state::{CallState, Weight};
 
 impl wit::Host for CallState {}
 
@@ -115,5 +115,11 @@ fn denial(denial: call::Denial) -> wit::Denial {
         call::Denial::Header(name) => wit::Denial::Header(name),
         call::Denial::Identity => wit::Denial::Identity,
         call::Denial::Draining => wit::Denial::Draining,
+    }
+}
+
+impl Weight for wit::Body {
+    fn bytes(&self) -> usize {
+        body_size(Some(self))
     }
 }

@@ -1,0 +1,17 @@
+;; Takes random numbers, 32 KiB at a time, without end.
+(module
+  (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (global $bump (mut i32) (i32.const 65536))
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (local $at i32)
+    (local.set $at (i32.and (i32.add (global.get $bump) (i32.const 15)) (i32.const -16)))
+    (global.set $bump (i32.add (local.get $at) (local.get 3)))
+    (if (i32.gt_u (global.get $bump) (i32.mul (memory.size) (i32.const 65536)))
+      (then (drop (memory.grow (i32.add (i32.const 1) (i32.shr_u (local.get 3) (i32.const 16)))))))
+    (local.get $at))
+  (func (export "callbox:flow/handler@0.1.0#on-call") (param i32) (result i32)
+    (loop $more
+      (drop (call $random_get (i32.const 8192) (i32.const 32768)))
+      (br $more))
+    i32.const 4096))

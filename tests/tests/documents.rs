@@ -1,0 +1,19 @@
+//! Pages of the documentation that the program writes itself are those of this program.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+
+use callbox_tests::cli;
+
+#[test]
+fn the_page_of_limits_is_that_of_the_table() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/limits.md");
+    let page = std::fs::read_to_string(&file).unwrap_or_default();
+    let said = cli::run(["limits", "--markdown"]);
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    assert!(
+        page == said.out,
+        "docs/limits.md is stale. Run: target/debug/callbox limits --markdown > docs/limits.md"
+    );
+}
