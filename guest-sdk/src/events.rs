@@ -99,7 +99,8 @@ impl From<raw::Event> for Event {
     }
 }
 
-/// The next event, however long it takes.
+/// The next event, however long it takes. Fails with [`Error::WrongState`] when nothing could end the wait: no leg is up,
+/// and there is no timer, registration or subscription.
 pub fn next() -> Result<Event> {
     Ok(raw::next(None)?.into())
 }

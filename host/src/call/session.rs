@@ -205,12 +205,14 @@ impl Session {
     /// The next event of these sources (none: of any), in order of arrival.
     ///
     /// # Errors
-    /// `Timeout`; `Invalid` for a source that this session never had.
+    /// `Timeout`; `Invalid` for a source that this session never had; `WrongState` when without a time-out nothing could
+    /// ever end the wait.
     pub async fn next_event(
         &self,
         sources: Option<&[u32]>,
         timeout: Option<Duration>,
     ) -> Result<Event, CallError> {
+        let sources = sources.filter(|sources| !sources.is_empty());
         let next_id = self.shared.lock().next_id;
         if let Some(id) = sources.unwrap_or_default().iter().find(|id| **id >= next_id) {
             return Err(CallError::invalid(format!(
@@ -223,12 +225,20 @@ impl Session {
             let notified = self.shared.changed.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
+            // Asked before the mailbox is: what ends in between has left its last event there.
+            let hopeless = deadline.is_none() && !self.shared.may_hear_from(sources);
             let wake = {
                 let mut inner = self.shared.lock();
                 inner.expire_timers(Instant::now());
                 if let Some(taken) = inner.mailbox.take(sources) {
                     drop(inner);
                     return Ok(self.shared.hand_out(taken));
+                }
+                if hopeless {
+                    return Err(CallError::WrongState(
+                        "next without a time-out, and no live leg, timer, registration or subscription"
+                            .to_owned(),
+                    ));
                 }
                 inner.timers.iter().map(|&(_, at)| at).chain(deadline).min()
             };
@@ -460,6 +470,29 @@ impl SessionShared {
         Instant::now() + timeout.min(Duration::from_millis(self.context.limits.wait_max_ms))
     }
 
+    /// Whether an event of these sources may come yet. What other sessions send is no reason to wait for ever, unless the
+    /// flow names the session itself as a source: then it waits for just that.
+    fn may_hear_from(&self, sources: Option<&[u32]>) -> bool {
+        let wanted = |id: u32| sources.is_none_or(|sources| sources.contains(&id));
+        if sources.is_some_and(|sources| sources.contains(&0)) {
+            return true;
+        }
+        let (timers, legs, registrations, subscriptions) = {
+            let inner = self.lock();
+            (
+                !inner.timers.is_empty() && wanted(0),
+                wanted_of(&inner.legs, wanted),
+                wanted_of(&inner.registrations, wanted),
+                wanted_of(&inner.subscriptions, wanted),
+            )
+        };
+        // Each takes a lock of its own, which is never taken under the session's.
+        timers
+            || legs.iter().any(|leg| leg.is_live())
+            || registrations.iter().any(|registration| !registration.is_over())
+            || subscriptions.iter().any(|subscription| !subscription.is_over())
+    }
+
     pub(super) fn legs(&self) -> Vec<Arc<LegShared>> {
         self.lock()
             .legs
@@ -520,6 +553,12 @@ impl SessionShared {
             self.lock().silent.push(Arc::downgrade(leg));
         }
     }
+}
+
+/// Those of a list that are still there and whose id is wanted.
+fn wanted_of<T>(list: &[(u32, Weak<T>)], wanted: impl Fn(u32) -> bool) -> Vec<Arc<T>> {
+    let of = list.iter().filter(|(id, _)| wanted(*id));
+    of.filter_map(|(_, one)| one.upgrade()).collect()
 }
 
 impl SessionInner {

@@ -288,6 +288,10 @@ impl SubscriptionShared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn is_over(&self) -> bool {
+        self.lock().over.is_some()
+    }
+
     fn schedule(self: &Arc<Self>) {
         let mut inner = self.lock();
         if !std::mem::replace(&mut inner.scheduled, true) {
