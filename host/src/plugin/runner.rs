@@ -6,6 +6,7 @@
 //! Invariants: a store runs once; after a trap it is dropped; every leg of the session has ended on the way out,
 //! whatever the guest did.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -90,7 +91,7 @@ pub async fn run_call(
     let turns = session.turns();
     let share = version.engine().fair().share(&context.tenant);
     let turn = Turn::new();
-    let run = run(version, policy, session, Task::Call(leg), turn.clone()).instrument(span);
+    let run = boxed(run(version, policy, session, Task::Call(leg), turn.clone()).instrument(span));
     share.run(turn, turns.run(run)).await
 }
 
@@ -115,8 +116,14 @@ pub async fn run_job(
     let turns = session.turns();
     let share = version.engine().fair().share(&context.tenant);
     let turn = Turn::new();
-    let run = run(version, policy, session, Task::Job(args), turn.clone()).instrument(span);
+    let run = boxed(run(version, policy, session, Task::Job(args), turn.clone()).instrument(span));
     share.run(turn, turns.run(run)).await
+}
+
+/// A future in a place of its own. Each layer that takes one by value keeps it twice, where it came in and where it is
+/// polled: three layers took 14 KiB more of each held call.
+fn boxed<F: Future>(future: F) -> Pin<Box<F>> {
+    Box::pin(future)
 }
 
 async fn run(
