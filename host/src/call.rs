@@ -36,6 +36,7 @@ mod referral;
 mod registration;
 mod reoffer;
 mod replacement;
+mod roster;
 mod service;
 mod session;
 mod session_description;

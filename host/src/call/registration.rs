@@ -95,6 +95,13 @@ enum Standing {
     Over,
 }
 
+impl Standing {
+    /// The flow, the registrar or the shard has ended it.
+    fn is_over(self) -> bool {
+        matches!(self, Self::Ending | Self::Over)
+    }
+}
+
 struct Inner {
     /// The command that begins it, until the shard has taken it.
     start: Option<Box<RegisterRequest>>,
@@ -253,14 +260,14 @@ impl RegistrationShared {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.lock().standing, Standing::Ending | Standing::Over)
+        self.lock().standing.is_over()
     }
 
     /// Lets calls for it wait while no session accepts, for as long as it stands; the service that they wait for. None
     /// when it does not stand.
     pub(super) fn list(&self, room: &Arc<WaitingRoom>, address: Address) -> Option<Service> {
         let mut inner = self.lock();
-        if matches!(inner.standing, Standing::Ending | Standing::Over) {
+        if inner.standing.is_over() {
             return None;
         }
         let service = Service::Registered {
@@ -289,7 +296,7 @@ impl RegistrationShared {
     fn finish(self: &Arc<Self>, standing: Standing) -> bool {
         {
             let mut inner = self.lock();
-            if matches!(inner.standing, Standing::Ending | Standing::Over) {
+            if inner.standing.is_over() {
                 return false;
             }
             inner.standing = standing;
@@ -342,7 +349,7 @@ impl RegistrationShared {
     pub(super) fn apply(&self, event: RegistrationEvent) {
         let mut inner = self.lock();
         inner.sip = inner.sip.filter(|_| !event.is_last());
-        let ending = matches!(inner.standing, Standing::Ending | Standing::Over);
+        let ending = inner.standing.is_over();
         match event {
             RegistrationEvent::Registered(done)
             | RegistrationEvent::Refreshed(done)

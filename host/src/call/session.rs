@@ -21,6 +21,7 @@ use super::exchange::ShardQueue;
 use super::leg::{Leg, LegShared};
 use super::policy::DialPolicy;
 use super::registration::RegistrationShared;
+use super::roster::Roster;
 use super::service::Services;
 use super::session_id;
 use super::subscription::SubscriptionShared;
@@ -92,9 +93,9 @@ pub(super) struct SessionInner {
     pub(super) mailbox: Mailbox,
     /// Id and deadline, unordered: there are few.
     timers: Vec<(u32, Instant)>,
-    legs: Vec<(u32, Weak<LegShared>)>,
-    registrations: Vec<(u32, Weak<RegistrationShared>)>,
-    subscriptions: Vec<(u32, Weak<SubscriptionShared>)>,
+    legs: Roster<LegShared>,
+    registrations: Roster<RegistrationShared>,
+    subscriptions: Roster<SubscriptionShared>,
     next_id: u32,
     /// What the flow has written into the record of its call.
     pub(super) record: Vec<(String, String)>,
@@ -112,9 +113,9 @@ impl Session {
         let inner = SessionInner {
             mailbox: Mailbox::new(context.limits.mailbox_events),
             timers: Vec::new(),
-            legs: Vec::new(),
-            registrations: Vec::new(),
-            subscriptions: Vec::new(),
+            legs: Roster::new(),
+            registrations: Roster::new(),
+            subscriptions: Roster::new(),
             next_id: 1,
             record: Vec::new(),
             silent: Vec::new(),
@@ -374,15 +375,8 @@ impl SessionShared {
         &self,
         make: impl FnOnce(u32) -> Arc<LegShared>,
     ) -> Result<Arc<LegShared>, CallError> {
-        let mut inner = self.lock();
-        inner.legs.retain(|(_, leg)| leg.strong_count() > 0);
-        if inner.legs.len() >= self.context.limits.legs_max {
-            return Err(CallError::limit("limits.call.legs_max"));
-        }
-        let id = inner.take_id();
-        let leg = make(id);
-        inner.legs.push((id, Arc::downgrade(&leg)));
-        Ok(leg)
+        let bound = (self.context.limits.legs_max, "limits.call.legs_max");
+        self.admit(|inner| &mut inner.legs, bound, make)
     }
 
     /// As [`Self::enlist`], for a registration. One that is being removed still counts.
@@ -390,15 +384,9 @@ impl SessionShared {
         &self,
         make: impl FnOnce(u32) -> Arc<RegistrationShared>,
     ) -> Result<Arc<RegistrationShared>, CallError> {
-        let mut inner = self.lock();
-        inner.registrations.retain(|(_, one)| one.strong_count() > 0);
-        if inner.registrations.len() >= self.context.limits.registrations_max {
-            return Err(CallError::limit("limits.call.registrations_max"));
-        }
-        let id = inner.take_id();
-        let registration = make(id);
-        inner.registrations.push((id, Arc::downgrade(&registration)));
-        Ok(registration)
+        let most = self.context.limits.registrations_max;
+        let bound = (most, "limits.call.registrations_max");
+        self.admit(|inner| &mut inner.registrations, bound, make)
     }
 
     /// As [`Self::enlist`], for a subscription. One that is being ended still counts.
@@ -406,15 +394,25 @@ impl SessionShared {
         &self,
         make: impl FnOnce(u32) -> Arc<SubscriptionShared>,
     ) -> Result<Arc<SubscriptionShared>, CallError> {
+        let most = self.context.limits.subscriptions_max;
+        let bound = (most, "limits.call.subscriptions_max");
+        self.admit(|inner| &mut inner.subscriptions, bound, make)
+    }
+
+    fn admit<T>(
+        &self,
+        roster: impl Fn(&mut SessionInner) -> &mut Roster<T>,
+        (most, limit): (usize, &'static str),
+        make: impl FnOnce(u32) -> Arc<T>,
+    ) -> Result<Arc<T>, CallError> {
         let mut inner = self.lock();
-        inner.subscriptions.retain(|(_, one)| one.strong_count() > 0);
-        if inner.subscriptions.len() >= self.context.limits.subscriptions_max {
-            return Err(CallError::limit("limits.call.subscriptions_max"));
+        if roster(&mut inner).count() >= most {
+            return Err(CallError::limit(limit));
         }
         let id = inner.take_id();
-        let subscription = make(id);
-        inner.subscriptions.push((id, Arc::downgrade(&subscription)));
-        Ok(subscription)
+        let one = make(id);
+        roster(&mut inner).put(id, &one);
+        Ok(one)
     }
 
     /// The registration of this address of record that is not over.
@@ -422,35 +420,20 @@ impl SessionShared {
         &self,
         is_it: impl Fn(&RegistrationShared) -> bool,
     ) -> Option<Arc<RegistrationShared>> {
-        let all: Vec<_> = self
-            .lock()
-            .registrations
-            .iter()
-            .filter_map(|(_, registration)| registration.upgrade())
-            .collect();
+        let all = self.lock().registrations.all();
         all.into_iter()
             .find(|registration| !registration.is_over() && is_it(registration))
     }
 
     /// A registration that is not over.
     pub(super) fn registration(&self, id: u32) -> Option<Arc<RegistrationShared>> {
-        let found = self
-            .lock()
-            .registrations
-            .iter()
-            .find(|(of, _)| *of == id)
-            .and_then(|(_, registration)| registration.upgrade());
+        let found = self.lock().registrations.get(id);
         found.filter(|registration| !registration.is_over())
     }
 
     /// Whether a registration of this session has a contact with this `line`.
     pub(super) fn is_registered_as(&self, line: &str) -> bool {
-        let registrations: Vec<_> = {
-            let inner = self.lock();
-            let held = inner.registrations.iter();
-            held.filter_map(|(_, registration)| registration.upgrade())
-                .collect()
-        };
+        let registrations = self.lock().registrations.all();
         registrations
             .iter()
             .any(|registration| registration.has_line(line))
@@ -461,7 +444,7 @@ impl SessionShared {
         let mut inner = self.lock();
         let id = inner.take_id();
         let leg = make(id);
-        inner.legs.push((id, Arc::downgrade(&leg)));
+        inner.legs.put(id, &leg);
         leg
     }
 
@@ -481,12 +464,11 @@ impl SessionShared {
             let inner = self.lock();
             (
                 !inner.timers.is_empty() && wanted(0),
-                wanted_of(&inner.legs, wanted),
-                wanted_of(&inner.registrations, wanted),
-                wanted_of(&inner.subscriptions, wanted),
+                inner.legs.those(wanted),
+                inner.registrations.those(wanted),
+                inner.subscriptions.those(wanted),
             )
         };
-        // Each takes a lock of its own, which is never taken under the session's.
         timers
             || legs.iter().any(|leg| leg.is_live())
             || registrations.iter().any(|registration| !registration.is_over())
@@ -494,11 +476,7 @@ impl SessionShared {
     }
 
     pub(super) fn legs(&self) -> Vec<Arc<LegShared>> {
-        self.lock()
-            .legs
-            .iter()
-            .filter_map(|(_, leg)| leg.upgrade())
-            .collect()
+        self.lock().legs.all()
     }
 
     pub(super) fn post(&self, source: u32, kind: EventKind) -> u64 {
@@ -512,23 +490,13 @@ impl SessionShared {
     fn hand_out(&self, taken: (u64, Event)) -> Event {
         let (ticket, event) = taken;
         if matches!(event.kind, EventKind::Dtmf(_) | EventKind::Info(_)) {
-            let leg = self
-                .lock()
-                .legs
-                .iter()
-                .find(|(id, _)| *id == event.source)
-                .and_then(|(_, leg)| leg.upgrade());
+            let leg = self.lock().legs.get(event.source);
             if let Some(leg) = leg {
                 leg.taken_from_mailbox(ticket);
             }
         }
         if matches!(event.kind, EventKind::Notify(_)) {
-            let subscription = self
-                .lock()
-                .subscriptions
-                .iter()
-                .find(|(id, _)| *id == event.source)
-                .and_then(|(_, subscription)| subscription.upgrade());
+            let subscription = self.lock().subscriptions.get(event.source);
             if let Some(subscription) = subscription {
                 subscription.taken_from_mailbox(ticket);
             }
@@ -553,12 +521,6 @@ impl SessionShared {
             self.lock().silent.push(Arc::downgrade(leg));
         }
     }
-}
-
-/// Those of a list that are still there and whose id is wanted.
-fn wanted_of<T>(list: &[(u32, Weak<T>)], wanted: impl Fn(u32) -> bool) -> Vec<Arc<T>> {
-    let of = list.iter().filter(|(id, _)| wanted(*id));
-    of.filter_map(|(_, one)| one.upgrade()).collect()
 }
 
 impl SessionInner {

@@ -6,11 +6,10 @@
 //! Invariants: a store runs once; after a trap it is dropped; every leg of the session has ended on the way out,
 //! whatever the guest did.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use wasmtime::Store;
 
 use super::engine::Engine;
@@ -88,11 +87,7 @@ pub async fn run_call(
         flow = &*context.flow,
         version = &*context.version
     );
-    let turns = session.turns();
-    let share = version.engine().fair().share(&context.tenant);
-    let turn = Turn::new();
-    let run = boxed(run(version, policy, session, Task::Call(leg), turn.clone()).instrument(span));
-    share.run(turn, turns.run(run)).await
+    in_turns(version, policy, session, Task::Call(leg), span).await
 }
 
 /// Runs a job in an instance of its own.
@@ -113,17 +108,24 @@ pub async fn run_job(
         flow = &*context.flow,
         version = &*context.version
     );
-    let turns = session.turns();
-    let share = version.engine().fair().share(&context.tenant);
-    let turn = Turn::new();
-    let run = boxed(run(version, policy, session, Task::Job(args), turn.clone()).instrument(span));
-    share.run(turn, turns.run(run)).await
+    in_turns(version, policy, session, Task::Job(args), span).await
 }
 
-/// A future in a place of its own. Each layer that takes one by value keeps it twice, where it came in and where it is
-/// polled: three layers took 14 KiB more of each held call.
-fn boxed<F: Future>(future: F) -> Pin<Box<F>> {
-    Box::pin(future)
+/// Runs in the turns of the session and of its tenant.
+async fn in_turns(
+    version: Arc<FlowVersion>,
+    policy: TrapPolicy,
+    session: Session,
+    task: Task,
+    span: Span,
+) -> RunReport {
+    let turns = session.turns();
+    let share = version.engine().fair().share(&session.context().tenant);
+    let turn = Turn::new();
+    // In a place of its own: each layer that takes a future by value keeps it twice, where it came in and where it is
+    // polled, and three layers took 14 KiB more of each held call.
+    let run = Box::pin(run(version, policy, session, task, turn.clone()).instrument(span));
+    share.run(turn, turns.run(run)).await
 }
 
 async fn run(

@@ -222,6 +222,22 @@ pub(crate) fn check_body(body: Option<&Body>, max: usize) -> Result<(), Endpoint
     Ok(())
 }
 
+/// Checks what the host refuses a request of the peer's with, within a call: 400..=699.
+pub(crate) fn check_refusal(
+    code: u16,
+    reason: Option<&str>,
+    headers: &[Header],
+    max_value: usize,
+) -> Result<(), EndpointError> {
+    if !(400..=699).contains(&code) {
+        return Err(EndpointError::Invalid(format!(
+            "{code} is not a final response from 400 to 699"
+        )));
+    }
+    check_headers(headers, false, max_value)?;
+    check_phrase(reason)
+}
+
 /// Checks a reason phrase.
 pub(crate) fn check_phrase(phrase: Option<&str>) -> Result<(), EndpointError> {
     match phrase {

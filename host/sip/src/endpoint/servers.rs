@@ -8,6 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::address::{Destination, Path};
+use super::command::Header;
 use super::compose::{self, ResponseParts};
 use super::event::LegId;
 use super::{Endpoint, TimerKey, Transmit};
@@ -173,6 +174,26 @@ impl Endpoint {
             payload,
             token: None,
         });
+    }
+
+    /// A final response without a body, in the host's words.
+    pub(crate) fn respond_refusal(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        (code, reason): (u16, Option<&str>),
+        headers: &[Header],
+    ) {
+        let lines = self.server_lines();
+        let parts = ResponseParts {
+            code,
+            reason,
+            head: &[],
+            lines: &lines,
+            headers,
+            body: None,
+        };
+        self.respond(now, slot, parts);
     }
 
     /// A short response with nothing but a code and lines of ours.

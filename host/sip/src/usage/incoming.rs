@@ -242,19 +242,7 @@ impl Endpoint {
             )));
         }
         let server = self.open_invite_of(leg, headers, reason, None, code < 400)?;
-        let lines = self.server_lines();
-        self.respond(
-            now,
-            server,
-            ResponseParts {
-                code,
-                reason,
-                head: &[],
-                lines: &lines,
-                headers,
-                body: None,
-            },
-        );
+        self.respond_refusal(now, server, (code, reason), headers);
         let phrase = reason.unwrap_or(crate::message::reason_phrase(code)).to_owned();
         self.end_leg(
             leg,

@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::in_dialog::allow_line;
 use super::session_timer::{LEAST_LINE, is_too_brief};
 use super::{LegState, LegTimer};
-use crate::endpoint::compose::{ResponseParts, check_body, check_headers, check_phrase};
+use crate::endpoint::compose::{ResponseParts, check_body, check_headers, check_refusal};
 use crate::endpoint::{
     Body, Destination, Endpoint, EndpointError, Header, LegEvent, LegId, Path, PeerRequestId, checks,
 };
@@ -93,25 +93,10 @@ impl Endpoint {
         reason: Option<&str>,
         headers: &[Header],
     ) -> Result<(), EndpointError> {
-        if !(400..=699).contains(&code) {
-            return Err(EndpointError::Invalid(format!(
-                "{code} is not a final response from 400 to 699"
-            )));
-        }
-        check_headers(headers, false, self.config.limits.message.max_value)?;
-        check_phrase(reason)?;
+        check_refusal(code, reason, headers, self.config.limits.message.max_value)?;
         self.pending_offer(leg, offer)?;
         if let Some(pending) = self.take_offer(leg) {
-            let lines = self.server_lines();
-            let parts = ResponseParts {
-                code,
-                reason,
-                head: &[],
-                lines: &lines,
-                headers,
-                body: None,
-            };
-            self.respond(now, pending.server, parts);
+            self.respond_refusal(now, pending.server, (code, reason), headers);
         }
         self.advance_reoffer(now, leg);
         Ok(())

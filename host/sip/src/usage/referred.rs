@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{LegState, LegTimer};
 use crate::endpoint::clients::ClientUser;
-use crate::endpoint::compose::{ResponseParts, check_headers, check_phrase};
+use crate::endpoint::compose::{check_phrase, check_refusal};
 use crate::endpoint::{Body, Endpoint, EndpointError, Header, LegEvent, LegId, PeerRequestId};
 use crate::message::{HeaderName, Message, Method, reason_phrase};
 
@@ -131,24 +131,9 @@ impl Endpoint {
         reason: Option<&str>,
         headers: &[Header],
     ) -> Result<(), EndpointError> {
-        if !(400..=699).contains(&code) {
-            return Err(EndpointError::Invalid(format!(
-                "{code} is not a final response from 400 to 699"
-            )));
-        }
-        check_headers(headers, false, self.config.limits.message.max_value)?;
-        check_phrase(reason)?;
+        check_refusal(code, reason, headers, self.config.limits.message.max_value)?;
         let pending = self.take_refer(leg, Some(refer))?;
-        let lines = self.server_lines();
-        let parts = ResponseParts {
-            code,
-            reason,
-            head: &[],
-            lines: &lines,
-            headers,
-            body: None,
-        };
-        self.respond(now, pending.server, parts);
+        self.respond_refusal(now, pending.server, (code, reason), headers);
         Ok(())
     }
 
