@@ -16,6 +16,7 @@ mod limits;
 mod log;
 mod process;
 mod serve;
+mod state_dir;
 mod wire_config;
 
 use std::io::Write;

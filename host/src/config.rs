@@ -65,6 +65,8 @@ pub struct Config {
     pub user_agent: String,
     /// `cache_dir`: where compiled flows are kept. None means the user's cache directory.
     pub cache_dir: Option<PathBuf>,
+    /// `state_dir`: what the host keeps over its restarts. `.callbox` beside the configuration when nothing is said.
+    pub state_dir: PathBuf,
     /// `[log]`
     pub log: Log,
     /// `[limits]` and its sub-tables.
@@ -104,6 +106,8 @@ impl Config {
             text.value
         });
         let cache_dir = root.string("cache_dir").map(|path| source.path(&path.value));
+        let state_dir = root.string("state_dir").map(|path| path.value);
+        let state_dir = source.path(state_dir.as_deref().unwrap_or(".callbox"));
         let log = Self::log(&source, root.section("log"));
         let limits = Self::limits(&source, root.section("limits"));
         let tenants = tenant::read(&source, root.sections("tenant"), &limits);
@@ -119,6 +123,7 @@ impl Config {
             user_agent: user_agent
                 .unwrap_or_else(|| concat!("callbox/", env!("CARGO_PKG_VERSION")).to_owned()),
             cache_dir,
+            state_dir,
             log,
             limits,
             tenants,

@@ -7,10 +7,13 @@
 //!
 //! Entry type: [`Directory`].
 
+mod account;
 mod dial;
 mod directory;
+mod ended;
 mod flow;
 mod job;
+mod plan;
 mod runs;
 mod schedule;
 mod siblings;

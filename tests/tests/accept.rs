@@ -133,7 +133,18 @@ fn calls_to_a_registration_reach_the_session_that_holds_it() {
     let mut phone = server.phone();
     let stranger = phone.invite("bob");
     assert_eq!(phone.final_response(&stranger, "INVITE").status(), Some(404));
-    let mut first = phone.connect("alice");
+    // The registration stands before its session gets to accept calls to it, and until then it takes none.
+    let deadline = Instant::now() + SOON;
+    let mut first = loop {
+        let mut call = phone.invite("alice");
+        let answer = phone.final_response(&call, "INVITE");
+        phone.ack(&mut call, &answer);
+        match answer.status() {
+            Some(404) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
+            Some(200) => break call,
+            _ => panic!("{answer:?}"),
+        }
+    };
     server.wait_for_log(&["call 1 on leg 2: 2001 calls alice"], SOON);
     // While the session is busy a second caller waits for it.
     let mut second = phone.invite("alice");

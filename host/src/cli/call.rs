@@ -111,13 +111,14 @@ impl Call {
 
     /// Loads the flow and makes it ready.
     fn prepare(&self, host: &Host, args: &JobArgs) -> anyhow::Result<Job> {
-        let flow = host.directory.find_flow(&self.flow)?;
-        let loaded = host.control.block_on(host.directory.load_one(flow, &host.loader));
+        let loaded = host
+            .control
+            .block_on(host.directory.load_one(&self.flow, &host.loader));
         if let Some(Err(error)) = loaded.map(|loaded| loaded.version) {
             return Err(anyhow!("{error}"));
         }
         host.directory
-            .job(flow, args)
+            .job(&self.flow, args)
             .with_context(|| format!("cannot run {}", self.flow))
     }
 

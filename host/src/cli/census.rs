@@ -1,6 +1,6 @@
 //! What is alive, said in the log whenever an operator asks with SIGUSR1.
 //!
-//! On a host that rests every number but `connections` is 0: what is not has been forgotten by somebody.
+//! On a host that rests every number but `connections` and `trapped` (since the start) is 0: what is not has been forgotten by somebody.
 
 use std::convert::Infallible;
 
@@ -31,6 +31,7 @@ impl Census {
             let counts = wire.counts();
             tracing::info!(
                 sessions = directory.calls(),
+                trapped = directory.trapped(),
                 legs = counts.legs,
                 dialogs = counts.dialogs,
                 transactions = counts.transactions,

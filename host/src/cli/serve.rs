@@ -8,6 +8,7 @@ use anyhow::anyhow;
 
 use super::census::Census;
 use super::host::Host;
+use super::state_dir::StateDir;
 use super::{Failure, log};
 use crate::config::{Config, Listen, LogFormat};
 use crate::tenant::Loaded;
@@ -63,6 +64,8 @@ impl Serve {
         let level = self.log_level.or_else(|| config.log.level.clone());
         let _log = log::start(format, level.as_deref(), config.limits.host.log_queue_lines)
             .map_err(Failure::NotTried)?;
+        let state = StateDir::open(&config.state_dir).map_err(|error| Failure::Failed(error.into()))?;
+        tracing::debug!(folder = %state.path().display(), "state folder");
         let host = Host::new(&config, config.limits.host.calls_max)?;
         let loaded = host.control.block_on(host.directory.load_all(&host.loader));
         let mut signals = host.signals()?;

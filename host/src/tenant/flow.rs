@@ -3,23 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwapOption;
 
-use super::dial::DialRules;
-use crate::call::Services;
 use crate::config::Job;
 use crate::plugin::FlowVersion;
 
 pub(super) struct Flow {
-    pub(super) tenant: Arc<str>,
     pub(super) name: Arc<str>,
     pub(super) file: PathBuf,
     pub(super) config: Arc<BTreeMap<String, String>>,
     pub(super) auto_ring: bool,
     pub(super) trap_code: u16,
-    pub(super) dial: Arc<DialRules>,
-    pub(super) services: Services,
     /// When the host runs it by itself.
     pub(super) job: Option<Job>,
     /// Calls are routed to it.
@@ -31,26 +27,28 @@ pub(super) struct Flow {
 pub(super) struct Version {
     pub(super) name: Arc<str>,
     pub(super) flow: Arc<FlowVersion>,
+    pub(super) tally: Tally,
+}
+
+/// How a version has fared.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// Runs that have ended.
+    pub(super) runs: AtomicU64,
+    /// Those of them that the flow did not end itself.
+    pub(super) traps: AtomicU64,
 }
 
 impl Flow {
-    pub(super) fn new(
-        tenant: &Arc<str>,
-        flow: &crate::config::Flow,
-        dial: &Arc<DialRules>,
-        services: &Services,
-    ) -> Self {
+    pub(super) fn new(flow: &crate::config::Flow, takes_calls: bool) -> Self {
         Self {
-            tenant: Arc::clone(tenant),
             name: flow.name.as_str().into(),
             file: flow.file.clone(),
             config: Arc::new(flow.config.clone()),
             auto_ring: flow.auto_ring,
             trap_code: flow.trap_code,
-            dial: Arc::clone(dial),
-            services: services.clone(),
             job: flow.job.clone(),
-            takes_calls: false,
+            takes_calls,
             current: ArcSwapOption::empty(),
         }
     }
@@ -63,6 +61,10 @@ impl Flow {
     /// From now on new calls get this version; calls that are up keep theirs.
     pub(super) fn replace(&self, flow: Arc<FlowVersion>) {
         let name = flow.version().into();
-        self.current.store(Some(Arc::new(Version { name, flow })));
+        self.current.store(Some(Arc::new(Version {
+            name,
+            flow,
+            tally: Tally::default(),
+        })));
     }
 }

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::directory::Directory;
 use super::flow::Version;
+use super::plan::Found;
 use super::runs::{Listed, Runs};
 use crate::call::{Body, CallError, Session};
 use crate::plugin::{RunReport, TrapPolicy, World, run_job};
@@ -91,6 +92,8 @@ pub enum NoJob {
 
 /// A job that has its session and has not begun.
 pub struct Job {
+    directory: Weak<Directory>,
+    found: Found,
     runs: Arc<Runs>,
     version: Arc<Version>,
     policy: TrapPolicy,
@@ -108,35 +111,35 @@ enum Permit {
 }
 
 impl Directory {
-    /// The position of a flow: `tenant/flow`.
-    ///
-    /// # Errors
-    /// `Unknown`, with the flows that there are.
-    pub fn find_flow(&self, name: &str) -> Result<usize, NoJob> {
-        let names = || {
-            self.flows
-                .iter()
-                .map(|flow| format!("{}/{}", flow.tenant, flow.name))
-        };
-        names()
-            .position(|candidate| candidate == name)
-            .ok_or_else(|| NoJob::Unknown(name.to_owned(), names().collect::<Vec<_>>().join(", ")))
-    }
-
-    /// A run of the flow at this position, now.
+    /// A run of the flow `tenant/flow`, now.
     ///
     /// # Errors
     /// [`NoJob`]; nothing has begun.
-    pub fn job(&self, flow: usize, args: &JobArgs) -> Result<Job, NoJob> {
-        self.prepare(flow, args, || {
+    pub fn job(&self, flow: &str, args: &JobArgs) -> Result<Job, NoJob> {
+        let plan = self.plan();
+        let found = flow
+            .split_once('/')
+            .and_then(|(tenant, flow)| plan.flow(tenant, flow));
+        let found = found.ok_or_else(|| {
+            let names = plan
+                .flows()
+                .map(|Found { account, flow }| format!("{}/{}", account.name, flow.name));
+            NoJob::Unknown(flow.to_owned(), names.collect::<Vec<_>>().join(", "))
+        })?;
+        self.job_now(&found, args)
+    }
+
+    /// A run of this flow, now.
+    pub(super) fn job_now(&self, found: &Found, args: &JobArgs) -> Result<Job, NoJob> {
+        self.prepare(found, args, || {
             let permit = self.runs.permit().ok_or(NoJob::Busy("limits.calls_max"))?;
             Ok(Permit::ToRun(permit))
         })
     }
 
     /// The same at a later time, when it needs a place as if it were asked for then.
-    pub(super) fn job_later(&self, flow: usize, args: &JobArgs) -> Result<Job, NoJob> {
-        self.prepare(flow, args, || {
+    pub(super) fn job_later(&self, found: &Found, args: &JobArgs) -> Result<Job, NoJob> {
+        self.prepare(found, args, || {
             let permit = self.runs.delay().ok_or(NoJob::Busy("limits.delayed_jobs_max"))?;
             Ok(Permit::ToWait(permit))
         })
@@ -144,29 +147,30 @@ impl Directory {
 
     fn prepare(
         &self,
-        flow: usize,
+        found: &Found,
         args: &JobArgs,
         permit: impl FnOnce() -> Result<Permit, NoJob>,
     ) -> Result<Job, NoJob> {
-        let flow = self.flows.get(flow).ok_or(NoJob::NotLoaded)?;
         if self.runs.is_draining() {
             return Err(NoJob::Draining);
         }
-        let version = flow.current().ok_or(NoJob::NotLoaded)?;
+        let version = found.flow.current().ok_or(NoJob::NotLoaded)?;
         if version.flow.world() != World::JobFlow {
             return Err(NoJob::TakesCalls);
         }
         let permit = permit()?;
         let shard = self.runs.shard().ok_or(NoJob::NoShard)?;
-        let session = Session::begin(self.context(flow, &version), shard);
+        let session = Session::begin(self.context(found, &version), shard);
         let args = session
             .body(&args.content_type, args.data.clone())
             .map_err(NoJob::Args)?;
         Ok(Job {
+            directory: self.myself.clone(),
+            found: found.clone(),
             runs: Arc::clone(&self.runs),
             listed: self.runs.list(&session),
             policy: TrapPolicy {
-                status: flow.trap_code,
+                status: found.flow.trap_code,
             },
             version,
             session,
@@ -210,6 +214,9 @@ impl Job {
             self.args,
         );
         let report = self.runs.until_the_end(run).await;
+        if let (Some(report), Some(directory)) = (&report, self.directory.upgrade()) {
+            directory.ended(&self.found, &self.version, report);
+        }
         drop(self.listed);
         drop(permit);
         report

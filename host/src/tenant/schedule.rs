@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::directory::Directory;
 use super::job::JobArgs;
+use super::plan::Found;
 use crate::config::{Cron, Start};
 
 /// The first and the longest pause before a job is begun again that ends too soon.
@@ -18,8 +19,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 impl Directory {
     /// Starts what the configuration starts. The wire must run.
     pub fn start_jobs(self: &Arc<Self>) {
-        for (position, flow) in self.flows.iter().enumerate() {
-            let Some(job) = flow.job.clone() else { continue };
+        for found in self.plan().flows() {
+            let Some(job) = found.flow.job.clone() else {
+                continue;
+            };
             let args = JobArgs::of(&job.args);
             let directory = Arc::clone(self);
             self.runs.runtime().spawn(async move {
@@ -27,9 +30,9 @@ impl Directory {
                 let schedule = async move {
                     match job.start {
                         Start::Demand => {}
-                        Start::Boot => directory.keep(position, &args, job.restart).await,
-                        Start::Every(time) => directory.repeat(position, &args, time).await,
-                        Start::Cron(cron) => directory.follow(position, &args, &cron).await,
+                        Start::Boot => directory.keep(&found, &args, job.restart).await,
+                        Start::Every(time) => directory.repeat(&found, &args, time).await,
+                        Start::Cron(cron) => directory.follow(&found, &args, &cron).await,
                     }
                 };
                 ended.runs.until_the_end(schedule).await
@@ -38,11 +41,11 @@ impl Directory {
     }
 
     /// Runs it once, or for ever.
-    async fn keep(self: &Arc<Self>, flow: usize, args: &JobArgs, restart: bool) {
+    async fn keep(self: &Arc<Self>, found: &Found, args: &JobArgs, restart: bool) {
         let mut pause = PAUSE.0;
         loop {
             let began = Instant::now();
-            self.run_once(flow, args).await;
+            self.run_once(found, args).await;
             if !restart || self.runs.is_draining() {
                 return;
             }
@@ -54,29 +57,29 @@ impl Directory {
         }
     }
 
-    async fn repeat(self: &Arc<Self>, flow: usize, args: &JobArgs, every: Duration) {
+    async fn repeat(self: &Arc<Self>, found: &Found, args: &JobArgs, every: Duration) {
         let mut due = tokio::time::Instant::now() + every;
         loop {
             tokio::time::sleep_until(due).await;
-            self.run_once(flow, args).await;
+            self.run_once(found, args).await;
             let mut missed: u64 = 0;
             due += every;
             while due <= tokio::time::Instant::now() {
                 due += every;
                 missed += 1;
             }
-            self.tell_missed(flow, missed);
+            self.tell_missed(found, missed);
         }
     }
 
-    async fn follow(self: &Arc<Self>, flow: usize, args: &JobArgs, cron: &Cron) {
+    async fn follow(self: &Arc<Self>, found: &Found, args: &JobArgs, cron: &Cron) {
         let mut after = now();
         // The configuration has no time that never comes.
         while let Some(due) = cron.next_after(after) {
             while let Some(left) = due.checked_sub(now()).filter(|left| *left > 0) {
                 tokio::time::sleep(Duration::from_secs(left).min(LOOK_AGAIN)).await;
             }
-            self.run_once(flow, args).await;
+            self.run_once(found, args).await;
             let ended = now();
             after = due;
             let mut missed = 0;
@@ -84,25 +87,24 @@ impl Directory {
                 after = next;
                 missed += 1;
             }
-            self.tell_missed(flow, missed);
+            self.tell_missed(found, missed);
         }
     }
 
-    async fn run_once(self: &Arc<Self>, flow: usize, args: &JobArgs) {
-        match self.job(flow, args) {
+    async fn run_once(self: &Arc<Self>, found: &Found, args: &JobArgs) {
+        match self.job_now(found, args) {
             // How it ended is in the log already.
             Ok(job) => drop(job.run().await),
             Err(why) => {
-                if let Some(flow) = self.flows.get(flow) {
-                    tracing::warn!(tenant = %flow.tenant, flow = %flow.name, "the job was not started: {why}");
-                }
+                let Found { account, flow } = found;
+                tracing::warn!(tenant = %account.name, flow = %flow.name, "the job was not started: {why}");
             }
         }
     }
 
-    fn tell_missed(&self, flow: usize, missed: u64) {
-        if let Some(flow) = self.flows.get(flow).filter(|_| missed > 0) {
-            tracing::warn!(tenant = %flow.tenant, flow = %flow.name, missed, "the job was still running when its time came");
+    fn tell_missed(&self, Found { account, flow }: &Found, missed: u64) {
+        if missed > 0 {
+            tracing::warn!(tenant = %account.name, flow = %flow.name, missed, "the job was still running when its time came");
         }
     }
 }

@@ -9,18 +9,14 @@ use crate::call::{Body, CallError, Denial, Siblings};
 impl Siblings for Directory {
     fn spawn(&self, tenant: &str, flow: &str, args: Body, after: Duration) -> Result<String, CallError> {
         let unknown = || CallError::UnknownDestination(format!("no flow {flow:?}"));
-        let position = self
-            .flows
-            .iter()
-            .position(|candidate| *candidate.tenant == *tenant && *candidate.name == *flow)
-            .ok_or_else(unknown)?;
+        let found = self.plan().flow(tenant, flow).ok_or_else(unknown)?;
         let args = JobArgs {
             content_type: args.content_type().to_owned(),
             data: args.data().to_vec(),
         };
         let job = match after.is_zero() {
-            true => self.job(position, &args),
-            false => self.job_later(position, &args),
+            true => self.job_now(&found, &args),
+            false => self.job_later(&found, &args),
         };
         let job = job.map_err(|why| match why {
             NoJob::Unknown(..) | NoJob::NotLoaded => {

@@ -1,0 +1,29 @@
+//! What a host does about a run that has ended: the one place that every run passes on its way out, call or job.
+//!
+//! Entry point: [`Directory::ended`]. Invariant: it is called once for each instance, after its legs have ended and
+//! before its permit is given back.
+
+use std::sync::atomic::Ordering;
+
+use super::directory::Directory;
+use super::flow::Version;
+use super::plan::Found;
+use crate::plugin::RunReport;
+
+impl Directory {
+    pub(super) fn ended(&self, found: &Found, version: &Version, report: &RunReport) {
+        version.tally.runs.fetch_add(1, Ordering::Relaxed);
+        if !report.outcome.is_return() {
+            version.tally.traps.fetch_add(1, Ordering::Relaxed);
+            self.trapped.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(
+                tenant = %found.account.name,
+                flow = %found.flow.name,
+                version = %version.name,
+                outcome = report.outcome.name(),
+                traps = version.tally.traps.load(Ordering::Relaxed),
+                "a run of this version trapped"
+            );
+        }
+    }
+}
