@@ -110,7 +110,8 @@ impl Config {
         let state_dir = source.path(state_dir.as_deref().unwrap_or(".callbox"));
         let log = Self::log(&source, root.section("log"));
         let limits = Self::limits(&source, root.section("limits"));
-        let tenants = tenant::read(&source, root.sections("tenant"), &limits);
+        let tenants = tenant::read(&source, root.sections("tenant"));
+        tenant::check_count(&source, &tenants, &limits);
         let routes = route::read(&source, root.sections("route"), &tenants, &limits);
         root.finish();
 

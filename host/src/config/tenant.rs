@@ -112,62 +112,73 @@ pub struct Flow {
     pub job: Option<Job>,
 }
 
-pub(super) fn read(source: &Source<'_>, sections: Vec<Section<'_, '_>>, limits: &Limits) -> Vec<Tenant> {
+/// Every `[[tenant]]` of the operator's file.
+pub(super) fn read(source: &Source<'_>, sections: Vec<Section<'_, '_>>) -> Vec<Tenant> {
     let mut tenants: Vec<Tenant> = Vec::new();
-    let mut flows_total = 0;
     for mut section in sections {
-        let at = section.at();
-        let path = section.path().to_owned();
         let name = section.required_string("name", "write name = \"acme\"");
-        let dial = section.strings("dial").unwrap_or_default();
-        let dial = dial.into_iter().filter_map(|rule| source.parsed(rule)).collect();
-        let caller_ids = section.strings("caller_ids").unwrap_or_default();
-        let caller_ids = caller_ids
-            .into_iter()
-            .filter_map(|id| source.parsed::<CallerId>(id))
-            .map(|id| id.0)
-            .collect();
-        let flows = section.named_sections("flow");
-        let credentials = section.named_sections("credential");
-        let trunks = section.named_sections("trunk");
-        section.finish();
-        let credentials = credential::read(source, credentials);
-        let trunks = trunk::read(source, trunks, &credentials);
+        let tenant = read_one(
+            source,
+            name.as_ref().map_or("", |name| name.value.as_str()),
+            section,
+        );
         let Some(name) = name else { continue };
         check_name(source, name.at, &name.key, &name.value);
         if tenants.iter().any(|other| other.name == name.value) {
             source.problem(&name, "is already a tenant", "give each tenant a name of its own");
         }
-        if flows.is_empty() {
-            let example = format!("write [tenant.flow.hello] below {path} with file = \"hello.wasm\"");
-            source.note(
-                at,
-                path,
-                format!("tenant {:?} has no flow; {example}", name.value),
-            );
-        }
-        flows_total += flows.len();
-        let flows = flows
-            .into_iter()
-            .map(|(name, section)| read_flow(source, name, section))
-            .collect();
-        tenants.push(Tenant {
-            name: name.value,
-            flows,
-            dial,
-            caller_ids,
-            credentials,
-            trunks,
-        });
+        tenants.push(tenant);
     }
-    if flows_total > limits.host.flows_max {
+    tenants
+}
+
+/// One tenant: the one place that knows its keys, wherever the table stands. Every key is asked for here or by what this
+/// calls, whatever the others say, so that the schema can be read off.
+pub(super) fn read_one(source: &Source<'_>, name: &str, mut section: Section<'_, '_>) -> Tenant {
+    let at = section.at();
+    let path = section.path().to_owned();
+    let dial = section.strings("dial").unwrap_or_default();
+    let dial = dial.into_iter().filter_map(|rule| source.parsed(rule)).collect();
+    let caller_ids = section.strings("caller_ids").unwrap_or_default();
+    let caller_ids = caller_ids
+        .into_iter()
+        .filter_map(|id| source.parsed::<CallerId>(id))
+        .map(|id| id.0)
+        .collect();
+    let flows = section.named_sections("flow");
+    let credentials = section.named_sections("credential");
+    let trunks = section.named_sections("trunk");
+    section.finish();
+    let credentials = credential::read(source, credentials);
+    let trunks = trunk::read(source, trunks, &credentials);
+    if flows.is_empty() {
+        let example = format!("write [tenant.flow.hello] below {path} with file = \"hello.wasm\"");
+        source.note(at, path, format!("tenant {name:?} has no flow; {example}"));
+    }
+    let flows = flows
+        .into_iter()
+        .map(|(name, section)| read_flow(source, name, section))
+        .collect();
+    Tenant {
+        name: name.to_owned(),
+        flows,
+        dial,
+        caller_ids,
+        credentials,
+        trunks,
+    }
+}
+
+/// Notes that there are more flows than there may be.
+pub(super) fn check_count(source: &Source<'_>, tenants: &[Tenant], limits: &Limits) {
+    let flows: usize = tenants.iter().map(|tenant| tenant.flows.len()).sum();
+    if flows > limits.host.flows_max {
         let text = format!(
-            "{flows_total} flows; raise limits.flows_max ({})",
+            "{flows} flows; raise limits.flows_max ({})",
             limits.host.flows_max
         );
         source.note(0, "tenant".to_owned(), text);
     }
-    tenants
 }
 
 /// A user part that needs no escape in a URI.
