@@ -11,6 +11,7 @@ use super::error::CallError;
 use super::facts::{self, Facts};
 use super::leg::{Direction, Leg, LegInner, LegShared, Phase};
 use super::service::{Address, Service, ServiceCall};
+use super::summary::Moments;
 use super::text;
 
 /// The longest name of a service: the length of a name in the configuration.
@@ -127,6 +128,7 @@ impl LegShared {
             inner.phase = Phase::RingingIn;
             inner.sip = Some(call.sip);
             inner.facts = Facts::Received(call.request.clone());
+            inner.moments = Moments::since(call.came);
             inner.remote_body = facts::body(&call.request);
             inner.local_body = None;
             inner.rang = false;

@@ -7,8 +7,8 @@ use callbox_sip::message::Message;
 
 use super::bridge;
 use super::dtmf::{self, Dtmf};
-use super::ending::{failure, hangup_info};
-use super::error::CallError;
+use super::ending::{self, failure, failure_info, hangup_info};
+use super::error::{CallError, HangupInfo};
 use super::events::EventKind;
 use super::facts;
 use super::info::InfoRequest;
@@ -106,6 +106,7 @@ impl LegShared {
 
     fn progressed(&self, inner: &mut LegInner, response: &Message, reliable: bool) {
         inner.facts.heard(response);
+        inner.moments.provisional(response.code().unwrap_or_default());
         let body = facts::body(response);
         if body.is_some() {
             inner.remote_body.clone_from(&body);
@@ -135,6 +136,7 @@ impl LegShared {
             Phase::Connected
         };
         inner.was_answered = true;
+        inner.moments.answered();
         let info = AnswerInfo {
             status: facts::status(response),
             body,
@@ -199,7 +201,7 @@ impl LegShared {
                 if self.redirected(inner, ended) {
                     return;
                 }
-                self.attempt_failed(inner, failure(ended));
+                self.attempt_failed(inner, failure(ended), &failure_info(ended));
             }
             Phase::Idle | Phase::Surplus => {}
             // This side ended it before; its own words stay.
@@ -211,6 +213,7 @@ impl LegShared {
             | Phase::Connected
             | Phase::Reoffering => {
                 let info = hangup_info(ended);
+                self.remember(inner, &info);
                 inner.phase = Phase::Terminated;
                 inner.ended = Some(info.clone());
                 inner.hangup_ticket = Some(self.session.post(self.id, EventKind::HungUp(info)));
@@ -225,7 +228,9 @@ impl LegShared {
 
     /// The endpoint would not send the INVITE.
     pub(super) fn attempt_refused(&self, inner: &mut LegInner, error: &EndpointError) {
-        self.attempt_failed(inner, refusal(error));
+        let error = refusal(error);
+        let info = ending::not_sent(&error);
+        self.attempt_failed(inner, error, &info);
         self.session.changed.notify_waiters();
     }
 
@@ -236,11 +241,13 @@ impl LegShared {
         } else {
             Phase::OfferedByRemote
         };
+        inner.moments.not_answered();
         inner.outcome = Some(Err(refusal(error)));
         self.session.changed.notify_waiters();
     }
 
-    fn attempt_failed(&self, inner: &mut LegInner, error: CallError) {
+    fn attempt_failed(&self, inner: &mut LegInner, error: CallError, info: &HangupInfo) {
+        self.remember(inner, info);
         inner.phase = Phase::Idle;
         inner.attempt = inner.attempt.wrapping_add(1);
         inner.failure = Some(error.clone());

@@ -295,6 +295,7 @@ impl LegShared {
             return;
         }
         let info = ending::followed(reason.as_ref());
+        self.remember(&inner, &info);
         self.push_at_once(&mut inner, Command::Hangup { reason });
         inner.phase = Phase::Terminated;
         inner.ended = Some(info.clone());

@@ -19,6 +19,50 @@ pub(super) fn failure(ended: &Ended) -> CallError {
     }
 }
 
+/// The same for a record: who ended the attempt, and how.
+pub(super) fn failure_info(ended: &Ended) -> HangupInfo {
+    let mut info = hangup_info(ended);
+    if info.text.is_none() {
+        info.text = match ended.why {
+            EndKind::Timeout => no_answer().text,
+            EndKind::Transport(why) => Some(why.to_string()),
+            _ => None,
+        };
+    }
+    info
+}
+
+/// A call of ours that nobody answered in the time that the flow gave it.
+pub(super) fn no_answer() -> HangupInfo {
+    by_host("no answer in time".to_owned())
+}
+
+/// A call of ours that was not sent.
+pub(super) fn not_sent(error: &CallError) -> HangupInfo {
+    by_host(error.to_string())
+}
+
+fn by_host(text: String) -> HangupInfo {
+    HangupInfo {
+        by: Party::Host,
+        status: None,
+        q850: None,
+        text: Some(text),
+    }
+}
+
+/// A call of ours that the flow gave up, in its words.
+pub(super) fn given_up(reason: Option<&Reason>) -> HangupInfo {
+    HangupInfo {
+        by: Party::Local,
+        status: None,
+        q850: reason.and_then(q850),
+        text: reason
+            .and_then(|reason| reason.text.as_deref())
+            .map(str::to_owned),
+    }
+}
+
 /// Who ended a leg, and how.
 pub(super) fn hangup_info(ended: &Ended) -> HangupInfo {
     let q850 = ended.reason.as_ref().and_then(q850);

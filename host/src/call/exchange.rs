@@ -122,6 +122,7 @@ impl Exchange {
                         let leg = Arc::clone(leg);
                         self.legs.insert(id, Entry { leg, attempt });
                         inner.sip = Some(id);
+                        inner.facts.sent(endpoint.invited_as(id).unwrap_or_default());
                         if inner.decides_offers {
                             late(endpoint.decide_offers(id, true));
                         }

@@ -23,6 +23,8 @@ pub(super) enum Facts {
         dest: String,
         /// The Request-URI: `dest`, until a redirection is followed.
         uri: String,
+        /// Call-ID of the INVITE that was sent last; empty before.
+        sent_as: Box<[u8]>,
         response: Option<Message>,
     },
 }
@@ -33,7 +35,15 @@ impl Facts {
             from_user,
             uri: dest.clone(),
             dest,
+            sent_as: Box::default(),
             response: None,
+        }
+    }
+
+    /// The INVITE has been sent with this Call-ID.
+    pub(super) fn sent(&mut self, call_id: &[u8]) {
+        if let Facts::Dialled { sent_as, .. } = self {
+            *sent_as = call_id.into();
         }
     }
 
@@ -116,6 +126,14 @@ impl Facts {
             .and_then(Message::call_id)
             .map(lossy)
             .unwrap_or_default()
+    }
+
+    /// As [`Self::call_id`], from the moment on that our INVITE is sent.
+    pub(super) fn summary_call_id(&self) -> String {
+        match self {
+            Facts::Dialled { sent_as, .. } if !sent_as.is_empty() => lossy(sent_as),
+            _ => self.call_id(),
+        }
     }
 
     pub(super) fn header(&self, name: &str) -> Vec<String> {

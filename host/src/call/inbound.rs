@@ -57,6 +57,7 @@ impl Leg {
             },
         )?;
         inner.rang = true;
+        inner.moments.provisional(code);
         if body.is_some() {
             inner.local_body = body;
             inner.phase = Phase::EarlyIn;
@@ -92,6 +93,7 @@ impl Leg {
             inner.local_body = Some(body);
             inner.rang = true;
             inner.was_answered = true;
+            inner.moments.answered();
             inner.phase = next;
             if next == Phase::Connected || timeout.is_zero() {
                 return Ok(());
@@ -183,14 +185,15 @@ impl Leg {
         let phrase = reason
             .unwrap_or_else(|| callbox_sip::message::reason_phrase(code))
             .to_owned();
-        inner.phase = Phase::Terminated;
-        let status = Some(Status { code, reason: phrase });
-        inner.ended = Some(HangupInfo {
+        let info = HangupInfo {
             by: Party::Local,
-            status,
+            status: Some(Status { code, reason: phrase }),
             q850: None,
             text: reason.map(str::to_owned),
-        });
+        };
+        self.shared.remember(&inner, &info);
+        inner.phase = Phase::Terminated;
+        inner.ended = Some(info);
         Ok(())
     }
 }

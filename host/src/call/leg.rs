@@ -30,6 +30,7 @@ use super::redirect::Redirections;
 use super::referral;
 use super::reoffer::Offering;
 use super::session::SessionShared;
+use super::summary::Moments;
 use super::text::{Body, ReceivedHeader};
 use super::transfer::Progress;
 
@@ -128,6 +129,7 @@ pub(super) struct LegInner {
     /// The caller has been told something (180, early media or a final response).
     pub(super) rang: bool,
     pub(super) facts: Facts,
+    pub(super) moments: Moments,
     pub(super) local_body: Option<Body>,
     pub(super) remote_body: Option<Body>,
     pub(super) digits: VecDeque<(u64, Dtmf)>,
@@ -414,15 +416,16 @@ impl LegShared {
         self.lock().was_answered
     }
 
-    /// The host ends the leg because its flow has ended.
-    pub(super) fn end(self: &Arc<Self>, code: u16) {
-        self.finish(code, None);
+    /// The leg ends because its flow has ended: by its return, which is the flow's own doing, or otherwise.
+    pub(super) fn end(self: &Arc<Self>, by: Party, code: u16) {
+        self.finish_by(by, code, None);
     }
 
     pub(super) fn auto_ring(self: &Arc<Self>) {
         let mut inner = self.lock();
         if inner.phase == Phase::RingingIn && !inner.rang {
             inner.rang = true;
+            inner.moments.provisional(180);
             self.push(
                 &mut inner,
                 Command::Progress {
@@ -439,8 +442,10 @@ impl LegShared {
     pub(super) fn abandon(
         self: &Arc<Self>,
         inner: &mut LegInner,
+        info: &HangupInfo,
         reason: Option<callbox_sip::endpoint::Reason>,
     ) {
+        self.remember(inner, info);
         let sip = inner.sip.take();
         inner.attempt = inner.attempt.wrapping_add(1);
         inner.phase = Phase::Idle;
@@ -485,7 +490,7 @@ impl LegShared {
                 );
             }
             Phase::RingingOut | Phase::EarlyOut => {
-                self.abandon(&mut inner, reason);
+                self.abandon(&mut inner, &info, reason);
                 if inner.awaited {
                     inner.outcome = Some(Err(CallError::Cancelled));
                 }
@@ -493,6 +498,9 @@ impl LegShared {
             Phase::Answering | Phase::Connected | Phase::Reoffering | Phase::OfferedByRemote => {
                 self.push(&mut inner, Command::Hangup { reason });
             }
+        }
+        if inner.phase != Phase::Idle {
+            self.remember(&inner, &info);
         }
         inner.phase = Phase::Terminated;
         inner.ended = Some(info.clone());
@@ -526,6 +534,7 @@ impl LegInner {
             scheduled: false,
             rang: false,
             facts: Facts::None,
+            moments: Moments::begin(),
             local_body: None,
             remote_body: None,
             digits: VecDeque::new(),

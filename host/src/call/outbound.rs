@@ -6,6 +6,7 @@
 use callbox_sip::endpoint::InviteRequest;
 
 use super::command::Command;
+use super::ending;
 use super::error::CallError;
 use super::events::EventKind;
 use super::facts::{self, Facts};
@@ -13,6 +14,7 @@ use super::leg::{AnswerInfo, Direction, Leg, Phase};
 use super::options::MakeCallOptions;
 use super::policy::DialRequest;
 use super::redirect::Redirections;
+use super::summary::Moments;
 use super::target::DialTarget;
 use super::text;
 
@@ -31,7 +33,7 @@ impl Leg {
         let mut inner = self.shared.lock();
         inner.awaited = false;
         if answer == Err(CallError::Timeout) && matches!(inner.phase, Phase::RingingOut | Phase::EarlyOut) {
-            self.shared.abandon(&mut inner, None);
+            self.shared.abandon(&mut inner, &ending::no_answer(), None);
         }
         answer
     }
@@ -58,7 +60,8 @@ impl Leg {
             inner.outcome = Some(Err(CallError::Cancelled));
         }
         let awaited = inner.awaited;
-        self.shared.abandon(&mut inner, reason);
+        let info = ending::given_up(reason.as_ref());
+        self.shared.abandon(&mut inner, &info, reason);
         drop(inner);
         if awaited {
             self.shared.session.changed.notify_waiters();
@@ -153,6 +156,7 @@ impl Leg {
         inner.remote_body = None;
         inner.redirections = redirections;
         inner.facts = Facts::dialled(from_user, uri);
+        inner.moments = Moments::begin();
         inner.max_duration = options
             .max_duration
             .and_then(|limit| Some((limit, tokio::runtime::Handle::try_current().ok()?)));

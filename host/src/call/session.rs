@@ -15,7 +15,7 @@ use crate::config::limits::CallLimits;
 
 use super::allowance::Allowance;
 use super::command::Scheduled;
-use super::error::CallError;
+use super::error::{CallError, Party};
 use super::events::{Event, EventKind, Mailbox};
 use super::exchange::ShardQueue;
 use super::leg::{Leg, LegShared};
@@ -25,6 +25,7 @@ use super::roster::Roster;
 use super::service::Services;
 use super::session_id;
 use super::subscription::SubscriptionShared;
+use super::summary::{Beginning, Past};
 use super::text::{Body, Header};
 
 /// What a session is told about itself and granted, fixed at its start.
@@ -83,6 +84,7 @@ pub(super) struct SessionShared {
     pub(super) id: String,
     pub(super) context: SessionContext,
     pub(super) shard: Arc<ShardQueue>,
+    pub(super) beginning: Beginning,
     /// Wakes every wait of the session. A flow has one wait at a time, so this is one waiter in practice.
     pub(super) changed: Notify,
     sends: Allowance,
@@ -99,6 +101,8 @@ pub(super) struct SessionInner {
     next_id: u32,
     /// What the flow has written into the record of its call.
     pub(super) record: Vec<(String, String)>,
+    /// Legs that are over.
+    pub(super) past: Past,
     /// Legs that came in and whose caller was not told anything yet, as far as is known.
     silent: Vec<Weak<LegShared>>,
     /// A turn of [`Session::in_turns`] runs: legs with commands wait here for its end.
@@ -118,6 +122,7 @@ impl Session {
             subscriptions: Roster::new(),
             next_id: 1,
             record: Vec::new(),
+            past: Past::default(),
             silent: Vec::new(),
             turn: false,
             held: Vec::new(),
@@ -127,6 +132,7 @@ impl Session {
                 id,
                 context,
                 shard,
+                beginning: Beginning::now(),
                 changed: Notify::new(),
                 sends,
                 inner: Mutex::new(inner),
@@ -299,10 +305,10 @@ impl Session {
     }
 
     /// Ends every leg that is still up: an unanswered inbound one with `code` (the session's outcome), others as
-    /// [`Leg::hangup`] does.
-    pub fn end_legs(&self, code: u16) {
+    /// [`Leg::hangup`] does. It is `by` whom the session ended: `Local` when the flow returned.
+    pub fn end_legs(&self, by: Party, code: u16) {
         for leg in self.shared.legs() {
-            leg.end(code);
+            leg.end(by, code);
         }
     }
 

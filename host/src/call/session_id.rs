@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A name that no other session of this process has: when the process began to count, and the count. Names of two runs
-/// of a host differ unless they begin in the same second.
+/// of a host differ unless they begin in the same millisecond.
 pub(super) fn next() -> String {
-    static BEGAN: OnceLock<u64> = OnceLock::new();
+    static BEGAN: OnceLock<u128> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(1);
     let began = BEGAN.get_or_init(|| {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs())
+            .map_or(0, |since| since.as_millis())
     });
     format!("{began:x}-{:x}", COUNT.fetch_add(1, Ordering::Relaxed))
 }

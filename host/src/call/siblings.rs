@@ -30,6 +30,10 @@ pub trait Siblings: Send + Sync + 'static {
 pub struct SessionAddress(Weak<SessionShared>);
 
 impl SessionAddress {
+    pub(super) fn upgrade(&self) -> Option<std::sync::Arc<SessionShared>> {
+        self.0.upgrade()
+    }
+
     /// Puts a payload into the mailbox.
     ///
     /// # Errors
@@ -37,7 +41,7 @@ impl SessionAddress {
     /// place.
     pub fn post(&self, payload: Body) -> Result<(), CallError> {
         let over = || CallError::UnknownDestination("the session is over".to_owned());
-        let session = self.0.upgrade().ok_or_else(over)?;
+        let session = self.upgrade().ok_or_else(over)?;
         match session.lock().mailbox.room() {
             Room::Free => {}
             Room::Full => return Err(CallError::limit("limits.call.mailbox_events")),

@@ -19,7 +19,7 @@ use super::host_api::{self, bindings::Entry};
 use super::loader::FlowVersion;
 use super::outcome::{self, Context, Outcome};
 use super::state::{self, CallState};
-use crate::call::{Body, Leg, Session};
+use crate::call::{Body, Leg, LegsSummary, Party, Session};
 
 /// What a caller hears when the flow ends without having answered or rejected the call.
 const NOT_ANSWERED: u16 = 480;
@@ -39,9 +39,37 @@ impl Default for TrapPolicy {
     }
 }
 
+/// What a run was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunKind {
+    /// A call that came in.
+    Call,
+    /// A job.
+    Job,
+}
+
+impl RunKind {
+    /// A short name for records; never changes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Job => "job",
+        }
+    }
+}
+
 /// How a call's instance ended, and what it used.
 #[derive(Debug, Clone)]
 pub struct RunReport {
+    /// Id of the session.
+    pub session: String,
+    /// What was run.
+    pub kind: RunKind,
+    /// When the session began, in milliseconds since 1970.
+    pub began_ms: u64,
+    /// Its legs, all of which have ended.
+    pub legs: LegsSummary,
     /// How it ended.
     pub outcome: Outcome,
     /// Fuel, host work included.
@@ -137,16 +165,17 @@ async fn run(
 ) -> RunReport {
     let started = Instant::now();
     let limits = version.engine().limits().clone();
-    let (limit, limit_s) = match task {
-        Task::Call(_) => ("limits.plugin.call_max_s", limits.call_max_s),
-        Task::Job(_) => ("limits.plugin.job_max_s", limits.job_max_s),
+    let (kind, limit, limit_s) = match task {
+        Task::Call(_) => (RunKind::Call, "limits.plugin.call_max_s", limits.call_max_s),
+        Task::Job(_) => (RunKind::Job, "limits.plugin.job_max_s", limits.job_max_s),
     };
     let mut store = match open(version.engine(), session, turn, Duration::from_secs(limit_s)) {
         Ok(store) => store,
         Err((error, session)) => {
             // Only a misconfigured engine refuses to count fuel.
-            session.end_legs(policy.status);
-            return RunReport::without_instance(Outcome::NotInstantiated(outcome::text_of(&error)), started);
+            session.end_legs(Party::Host, policy.status);
+            let outcome = Outcome::NotInstantiated(outcome::text_of(&error));
+            return RunReport::without_instance(&session, kind, outcome, started);
         }
     };
     let mut context = Context::default();
@@ -181,15 +210,20 @@ async fn run(
             Outcome::of_error(&error, &limits, &context)
         }
     };
-    state.session.end_legs(match &outcome {
-        outcome if outcome.is_return() => NOT_ANSWERED,
-        Outcome::PoolFull(_) => NO_ROOM,
-        _ => policy.status,
-    });
+    let (by, code) = match &outcome {
+        outcome if outcome.is_return() => (Party::Local, NOT_ANSWERED),
+        Outcome::PoolFull(_) => (Party::Host, NO_ROOM),
+        _ => (Party::Host, policy.status),
+    };
+    state.session.end_legs(by, code);
     if outcome.is_return() {
         last_lines.clear();
     }
     let report = RunReport {
+        session: state.session.id().to_owned(),
+        kind,
+        began_ms: state.session.began_ms(),
+        legs: state.session.legs_summary(),
         outcome,
         fuel_used: state.meter.used(),
         memory_bytes: state.holdings.memory(),
@@ -267,8 +301,12 @@ async fn guest(
 }
 
 impl RunReport {
-    fn without_instance(outcome: Outcome, started: Instant) -> Self {
+    fn without_instance(session: &Session, kind: RunKind, outcome: Outcome, started: Instant) -> Self {
         let report = Self {
+            session: session.id().to_owned(),
+            kind,
+            began_ms: session.began_ms(),
+            legs: session.legs_summary(),
             outcome,
             fuel_used: 0,
             memory_bytes: 0,

@@ -112,6 +112,17 @@ impl Endpoint {
         Ok(id)
     }
 
+    /// Call-ID of the INVITE of a call that was placed and is not answered yet.
+    #[must_use]
+    pub fn invited_as(&self, leg: LegId) -> Option<&[u8]> {
+        const NAME: &[u8] = b"Call-ID: ";
+        let head = &self.leg(leg)?.outgoing.as_ref()?.head;
+        let line = head
+            .split(|byte| *byte == b'\n')
+            .find(|line| line.starts_with(NAME))?;
+        line.get(NAME.len()..).map(<[u8]>::trim_ascii)
+    }
+
     pub(crate) fn write_from(
         &self,
         out: &mut Vec<u8>,

@@ -21,6 +21,8 @@ pub(in crate::call) struct ServiceCall {
     room: Arc<WaitingRoom>,
     pub(in crate::call) sip: LegId,
     pub(in crate::call) request: Message,
+    /// When it came in.
+    pub(in crate::call) came: std::time::Instant,
     pub(in crate::call) shard: Arc<ShardQueue>,
     /// When it is refused if nobody has taken it.
     until: Instant,
@@ -60,6 +62,7 @@ impl ServiceCall {
             room,
             sip,
             request,
+            came: std::time::Instant::now(),
             shard,
             until,
             standing: Mutex::new(Standing::Waiting(None)),
