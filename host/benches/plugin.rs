@@ -104,6 +104,7 @@ async fn call(flow: &Arc<FlowVersion>) -> RunReport {
             policy: Arc::new(Nobody),
             services: callbox::call::Services::none(),
             limits: Arc::new(CallLimits::default()),
+            bounds: Arc::default(),
         },
     );
     let leg = session.new_leg().unwrap();

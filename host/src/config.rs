@@ -110,7 +110,7 @@ impl Config {
         let state_dir = source.path(state_dir.as_deref().unwrap_or(".callbox"));
         let log = Self::log(&source, root.section("log"));
         let limits = Self::limits(&source, root.section("limits"));
-        let tenants = tenant::read(&source, root.sections("tenant"));
+        let tenants = tenant::read(&source, root.sections("tenant"), &limits.tenant);
         tenant::check_count(&source, &tenants, &limits);
         let routes = route::read(&source, root.sections("route"), &tenants, &limits);
         root.finish();
@@ -154,6 +154,7 @@ impl Config {
         let wire = section.section("wire");
         let call = section.section("call");
         let plugin = section.section("plugin");
+        let tenant = section.section("tenant");
         source.limits(Some(section), limits::HostLimits::ROWS, |name, value| {
             limits.host.set(name, value)
         });
@@ -168,6 +169,9 @@ impl Config {
         });
         source.limits(plugin, limits::PluginLimits::ROWS, |name, value| {
             limits.plugin.set(name, value)
+        });
+        source.limits(tenant, limits::TenantLimits::ROWS, |name, value| {
+            limits.tenant.set(name, value)
         });
         limits
     }

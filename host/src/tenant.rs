@@ -14,6 +14,7 @@ mod ended;
 mod flow;
 mod job;
 mod plan;
+mod quota;
 mod runs;
 mod schedule;
 mod siblings;

@@ -76,9 +76,4 @@ pub trait DialPolicy: Send + Sync + 'static {
     /// # Errors
     /// `UnknownDestination` for a trunk or a credential that does not exist, then `Denied` with the rule that refused.
     fn grant(&self, request: &DialRequest<'_>) -> Result<DialGrant, CallError>;
-
-    /// Takes one of the messages that all flows of the tenant together may cause; false when there is none left now.
-    fn may_send(&self) -> bool {
-        true
-    }
 }

@@ -26,6 +26,7 @@ use super::service::Services;
 use super::session_id;
 use super::subscription::SubscriptionShared;
 use super::summary::{Beginning, Past};
+use super::tenant_bounds::TenantBounds;
 use super::text::{Body, Header};
 
 /// What a session is told about itself and granted, fixed at its start.
@@ -44,8 +45,10 @@ pub struct SessionContext {
     pub policy: Arc<dyn DialPolicy>,
     /// Which calls it may accept, and how it reaches other sessions.
     pub services: Services,
-    /// Bounds.
+    /// Bounds of one session.
     pub limits: Arc<CallLimits>,
+    /// Bounds of all sessions of the tenant.
+    pub bounds: Arc<TenantBounds>,
 }
 
 /// One run of a flow.
@@ -342,8 +345,8 @@ impl SessionShared {
         if !self.sends.take() {
             return Err(CallError::limit("limits.call.sends_rate"));
         }
-        if !self.context.policy.may_send() {
-            return Err(CallError::limit("limits.call.tenant_sends_rate"));
+        if !self.context.bounds.sends.take() {
+            return Err(CallError::limit("limits.tenant.sends_rate"));
         }
         Ok(())
     }

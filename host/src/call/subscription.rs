@@ -483,6 +483,7 @@ mod tests {
             policy: Arc::new(OnlyExample),
             services: crate::call::Services::none(),
             limits: Arc::new(limits),
+            bounds: Arc::default(),
         };
         Session::detached("test".to_owned(), context)
     }

@@ -2,7 +2,7 @@
 //! peer or a flow gets when it is hit.
 //!
 //! Knows nothing of the layers that obey it: each layer takes its group ([`SipLimits`], [`WireLimits`], [`CallLimits`],
-//! [`PluginLimits`]) as plain numbers. Units stand last in the names (`_ms`, `_s`, `_bytes`); a name without a unit is a
+//! [`PluginLimits`], [`TenantLimits`]) as plain numbers. Units stand last in the names (`_ms`, `_s`, `_bytes`); a name without a unit is a
 //! count. Invariant: a number is in its range from the moment it is read, so no layer checks it again.
 //!
 //! Entry points: [`Limits`] and [`table`].
@@ -115,8 +115,11 @@ limits! {
         calls_max: usize = 5_000, 1..=100_000, "calls",
             "Sizes the pool of instances: about 6 memory maps and 45–80 KiB of memory a call, so 5 000 fits the kernel's default of 65 530 maps.",
             "the INVITE gets 503 with Retry-After; nothing is instantiated.";
+        calls_reserved_percent: u32 = 20, 0..=100, "percent",
+            "Of calls_max, kept in equal parts for the tenants, so that no tenant, and no number of them together, takes the last call of another.",
+            "a tenant that has its own part shares the rest with the others; when that is taken too, its INVITE gets 480 with Retry-After.";
         retry_after_s: u32 = 5, 1..=3_600, "seconds",
-            "The Retry-After of every 503: long enough to spread a wave of redials.",
+            "The Retry-After of every call that is refused for want of room: long enough to spread a wave of redials.",
             "not a bound but an answer.";
         flows_max: usize = 1_000, 1..=100_000, "flows",
             "Each loaded flow holds its compiled code in memory (0.1–20 MB).",
@@ -304,9 +307,6 @@ limits! {
         sends_rate: u32 = 50, 1..=100_000, "messages a second",
             "The same in the long run; keys sent in haste are ten a second.",
             "the flow gets denied(limit).";
-        tenant_sends_rate: u32 = 10_000, 10..=10_000_000, "messages a second",
-            "Of all flows of one tenant, and at once: 2 500 calls a second that ring, are answered, and have room.",
-            "the flow gets denied(limit).";
         requests_max: usize = 16, 1..=1_024, "requests",
             "INFO and its like under way on one leg, their answers awaited.",
             "the flow gets denied(limit).";
@@ -353,9 +353,6 @@ limits! {
         memory_max_bytes: usize = 67_108_864, 65_536..=4_294_967_296, "bytes",
             "All linear memories of one call together; a Python flow uses 20 MB.",
             "memory.grow fails; most guests then trap: the call ends as the flow's trap policy says.";
-        tenant_memory_max_bytes: usize = 4_294_967_296, 1_048_576..=1_099_511_627_776, "bytes",
-            "All linear memories of all calls of one tenant together, as large as they have grown: 5 000 calls of a small flow use 0.7 GB, 200 of a Python flow 4.",
-            "memory.grow fails, or the instance is not made: the call ends as the flow's trap policy says.";
         table_elements: usize = 100_000, 100..=10_000_000, "elements",
             "All tables of one call together; a large Go flow uses 20 000.",
             "table.grow fails.";
@@ -393,6 +390,67 @@ limits! {
             "All log lines of one call.",
             "further lines are dropped; their number is logged once.";
     }
+
+    /// `[limits.tenant]`: what all flows of one tenant have together. `[tenant.limits]` sets them for one tenant.
+    ["limits.tenant"] TenantLimits {
+        calls_max: usize = 100_000, 1..=100_000, "calls",
+            "Calls and jobs at a time, and calls that its sessions have accepted. As many as there may be: what the others need is kept by limits.calls_reserved_percent; set it to what the tenant has paid for.",
+            "the INVITE gets 480 with Retry-After, never a 503, which would send everybody's calls elsewhere; a flow that starts a job gets denied(limit).";
+        calls_rate: u32 = 2_500, 1..=1_000_000, "calls a second",
+            "New calls in the long run, those for a service too: as many as sends_rate has messages for.",
+            "the INVITE gets 480 with Retry-After; nothing is instantiated.";
+        calls_burst: u32 = 5_000, 1..=1_000_000, "calls",
+            "The same at once: everybody redials after an outage.",
+            "as calls_rate.";
+        cpu_rate: u32 = 256_000, 1..=256_000, "milliseconds a second",
+            "CPU of all its flows in the long run, 1000 for one core. More than any machine has, because turns are shared fairly anyway: set it to what the tenant has paid for.",
+            "an INVITE gets 480 with Retry-After, a job is not started, and what runs goes on at this rate: a flow in the middle of a call is slowed, not ended.";
+        cpu_burst_ms: u32 = 60_000, 10..=3_600_000, "milliseconds",
+            "CPU that a tenant may have saved up: a minute of one core, for the busy hour and for jobs that work in spurts.",
+            "as cpu_rate.";
+        memory_max_bytes: usize = 4_294_967_296, 1_048_576..=1_099_511_627_776, "bytes",
+            "All linear memories of all calls together, as large as they have grown: 5 000 calls of a small flow use 0.7 GB, 200 of a Python flow 4.",
+            "memory.grow fails, or the instance is not made: the call ends as the flow's trap policy says.";
+        legs_max: usize = 32_000, 16..=1_000_000, "legs",
+            "Legs at a time: a fifth of one SIP thread's is left to others.",
+            "a leg is made that answers denied(limit) to all it is asked to do. A call that comes in has its leg all the same.";
+        dials_rate: u32 = 2_500, 1..=1_000_000, "calls a second",
+            "Calls that its flows place, in the long run: as many as may come in.",
+            "the flow gets denied(limit); nothing is sent.";
+        dials_burst: u32 = 5_000, 1..=1_000_000, "calls",
+            "The same at once.",
+            "as dials_rate.";
+        sends_rate: u32 = 10_000, 10..=10_000_000, "messages a second",
+            "Requests and responses that its flows cause, and so many at once: 2 500 calls a second that ring, are answered, and have room.",
+            "the flow gets denied(limit); what ends a leg is sent all the same.";
+        registrations_max: usize = 800, 1..=1_000_000, "registrations",
+            "At a time, those that are being removed included: a fifth of one SIP thread's is left to others.",
+            "the flow gets denied(limit).";
+        subscriptions_max: usize = 800, 1..=1_000_000, "subscriptions",
+            "At a time, those that are being ended included: a fifth of one SIP thread's is left to others.",
+            "the flow gets denied(limit).";
+        posts_rate: u32 = 10_000, 1..=10_000_000, "payloads a second",
+            "What its sessions send each other, and so much at once: four for each call of calls_rate.",
+            "the flow gets denied(limit).";
+        spawned_max: usize = 1_000, 0..=100_000, "jobs",
+            "Jobs that its flows have started and that run: a flow that starts itself twice must leave room for the tenant's own callers.",
+            "the flow gets denied(limit); a delayed job is not started.";
+        spawns_rate: u32 = 100, 1..=100_000, "jobs a second",
+            "Jobs that its flows start, in the long run, those that begin later too: one for each of a hundred calls a second.",
+            "the flow gets denied(limit).";
+        spawns_burst: u32 = 1_000, 1..=100_000, "jobs",
+            "The same at once: a list that is dialled through.",
+            "as spawns_rate.";
+        delayed_jobs_max: usize = 800, 0..=100_000, "jobs",
+            "Jobs that its flows have asked for and whose time has not come: a fifth of the host's is left to others.",
+            "the flow gets denied(limit).";
+        log_rate: u32 = 4_194_304, 1_024..=1_073_741_824, "bytes a second",
+            "Log lines of all its flows in the long run, 64 bytes added to each: a thousand calls a second with 4 KiB each.",
+            "further lines are dropped; their number is logged at the end of the call.";
+        log_burst_bytes: u32 = 16_777_216, 65_536..=1_073_741_824, "bytes",
+            "The same at once: as much as 64 calls may write.",
+            "as log_rate.";
+    }
 }
 
 /// Every limit of the host.
@@ -408,7 +466,19 @@ pub struct Limits {
     pub call: CallLimits,
     /// `[limits.plugin]`
     pub plugin: PluginLimits,
+    /// `[limits.tenant]`
+    pub tenant: TenantLimits,
 }
+
+/// Keys of earlier versions, as the group, the key, and the row that took its place.
+pub const MOVED: &[(&str, &str, &str)] = &[
+    ("limits.call", "tenant_sends_rate", "limits.tenant.sends_rate"),
+    (
+        "limits.plugin",
+        "tenant_memory_max_bytes",
+        "limits.tenant.memory_max_bytes",
+    ),
+];
 
 impl Limits {
     /// The number now set for a row of the [`table`].
@@ -419,6 +489,7 @@ impl Limits {
             "limits.wire" => self.wire.get(row.name),
             "limits.call" => self.call.get(row.name),
             "limits.plugin" => self.plugin.get(row.name),
+            "limits.tenant" => self.tenant.get(row.name),
             _ => None,
         }
     }

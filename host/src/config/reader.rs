@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Problem, did_you_mean};
-use super::limits::{Limit, Refusal};
+use super::limits::{Limit, MOVED, Refusal};
 
 /// A value with the key and the place it came from.
 #[derive(Debug, Clone)]
@@ -141,6 +141,13 @@ impl<'t> Source<'t> {
                 Err(Refusal::Unknown) => "is not a limit; see `callbox limits`".to_owned(),
             };
             self.note(number.at, number.key, text);
+        }
+        for (group, name, row) in MOVED {
+            if *group == section.path
+                && let Some(number) = section.number(name)
+            {
+                self.note(number.at, number.key, format!("is now {row}; write it there"));
+            }
         }
         section.finish();
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::credential::{self, Credential};
-use super::limits::Limits;
+use super::limits::{Limits, TenantLimits};
 use super::reader::{Section, Source};
 use super::trunk::{self, Trunk};
 use super::{Cidr, Job};
@@ -28,6 +28,8 @@ pub struct Tenant {
     pub credentials: Vec<Credential>,
     /// `[tenant.trunk.NAME]`: outbound proxies, and what may be dialled through them.
     pub trunks: Vec<Trunk>,
+    /// `[tenant.limits]`: what its flows have together; what it does not say is as in `[limits.tenant]`.
+    pub limits: TenantLimits,
 }
 
 /// A host that a tenant's flows may call.
@@ -113,7 +115,11 @@ pub struct Flow {
 }
 
 /// Every `[[tenant]]` of the operator's file.
-pub(super) fn read(source: &Source<'_>, sections: Vec<Section<'_, '_>>) -> Vec<Tenant> {
+pub(super) fn read(
+    source: &Source<'_>,
+    sections: Vec<Section<'_, '_>>,
+    defaults: &TenantLimits,
+) -> Vec<Tenant> {
     let mut tenants: Vec<Tenant> = Vec::new();
     for mut section in sections {
         let name = section.required_string("name", "write name = \"acme\"");
@@ -121,6 +127,7 @@ pub(super) fn read(source: &Source<'_>, sections: Vec<Section<'_, '_>>) -> Vec<T
             source,
             name.as_ref().map_or("", |name| name.value.as_str()),
             section,
+            defaults,
         );
         let Some(name) = name else { continue };
         check_name(source, name.at, &name.key, &name.value);
@@ -134,7 +141,13 @@ pub(super) fn read(source: &Source<'_>, sections: Vec<Section<'_, '_>>) -> Vec<T
 
 /// One tenant: the one place that knows its keys, wherever the table stands. Every key is asked for here or by what this
 /// calls, whatever the others say, so that the schema can be read off.
-pub(super) fn read_one(source: &Source<'_>, name: &str, mut section: Section<'_, '_>) -> Tenant {
+/// `defaults` are the limits of a tenant that says nothing of them.
+pub(super) fn read_one(
+    source: &Source<'_>,
+    name: &str,
+    mut section: Section<'_, '_>,
+    defaults: &TenantLimits,
+) -> Tenant {
     let at = section.at();
     let path = section.path().to_owned();
     let dial = section.strings("dial").unwrap_or_default();
@@ -148,6 +161,10 @@ pub(super) fn read_one(source: &Source<'_>, name: &str, mut section: Section<'_,
     let flows = section.named_sections("flow");
     let credentials = section.named_sections("credential");
     let trunks = section.named_sections("trunk");
+    let mut limits = defaults.clone();
+    source.limits(section.section("limits"), TenantLimits::ROWS, |name, value| {
+        limits.set(name, value)
+    });
     section.finish();
     let credentials = credential::read(source, credentials);
     let trunks = trunk::read(source, trunks, &credentials);
@@ -166,6 +183,7 @@ pub(super) fn read_one(source: &Source<'_>, name: &str, mut section: Section<'_,
         caller_ids,
         credentials,
         trunks,
+        limits,
     }
 }
 

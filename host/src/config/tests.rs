@@ -340,3 +340,65 @@ fn a_missing_file_is_named() {
         "{error}"
     );
 }
+
+#[test]
+fn a_tenant_has_the_limits_of_all_tenants_but_where_it_says_otherwise() {
+    let text = FULL
+        .replace(
+            "[limits.wire]",
+            "[limits.tenant]\ncalls_max = 50\nlegs_max = 100\n[limits.wire]",
+        )
+        .replace(
+            "[tenant.flow.ivr]",
+            "[tenant.limits]\ncalls_max = 7\n[tenant.flow.ivr]",
+        );
+    let config = parse(&text).unwrap();
+    let of = |tenant: usize| &config.tenants[tenant].limits;
+    assert_eq!((of(0).calls_max, of(0).legs_max), (7, 100));
+    assert_eq!((of(1).calls_max, of(1).legs_max), (50, 100));
+    assert_eq!(of(1).spawns_rate, Limits::default().tenant.spawns_rate);
+}
+
+#[test]
+fn a_tenants_limit_is_checked_as_the_hosts_and_names_its_line() {
+    let tenant = |line: &str| {
+        let text = FULL.replace(
+            "[tenant.flow.ivr]",
+            &format!("[tenant.limits]\n{line}\n[tenant.flow.ivr]"),
+        );
+        parse(&text).unwrap_err().to_string()
+    };
+    for (line, error) in [
+        (
+            "calls_max = 0",
+            "dir/callbox.toml:20: tenant[0].limits.calls_max: 0 is too small; write 1 or more (calls)",
+        ),
+        (
+            "cpu_burst_ms = 3_600_001",
+            "dir/callbox.toml:20: tenant[0].limits.cpu_burst_ms: 3600001 is too large; write 3600000 or less (milliseconds)",
+        ),
+        (
+            "call_max = 1",
+            "dir/callbox.toml:20: tenant[0].limits.call_max: is not a key; did you mean calls_max?",
+        ),
+    ] {
+        let found = tenant(line);
+        assert!(found.contains(error), "{found}");
+    }
+}
+
+#[test]
+fn a_limit_that_has_moved_says_where_to() {
+    for (group, name, row) in limits::MOVED {
+        let text = format!("{FULL}\n[{group}]\n{name} = 100\n");
+        let found = parse(&text).unwrap_err().to_string();
+        assert!(
+            found.contains(&format!("{group}.{name}: is now {row}; write it there")),
+            "{found}"
+        );
+        assert!(
+            limits::table().any(|limit| format!("{}.{}", limit.group, limit.name) == *row),
+            "{row}"
+        );
+    }
+}

@@ -14,7 +14,6 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use super::capacity::{Capacity, Shortage};
 use super::fair::Fair;
 use super::host_api;
-use super::memory::Pools;
 use super::state::CallState;
 use crate::config::limits::PluginLimits;
 
@@ -62,7 +61,6 @@ struct Shared {
     capacity: Capacity,
     code_hash: u64,
     fair: Fair,
-    pools: Pools,
 }
 
 impl Engine {
@@ -93,7 +91,6 @@ impl Engine {
                 capacity,
                 code_hash,
                 fair: Fair::new(threads()),
-                pools: Pools::default(),
             }),
         })
     }
@@ -116,11 +113,6 @@ impl Engine {
     /// The turns of all flows.
     pub(super) fn fair(&self) -> &Fair {
         &self.shared.fair
-    }
-
-    /// The memory of all tenants.
-    pub(super) fn pools(&self) -> &Pools {
-        &self.shared.pools
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {

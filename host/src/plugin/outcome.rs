@@ -192,10 +192,7 @@ impl Outcome {
                 wanted,
                 limit: limits.memory_max_bytes,
             },
-            Refusal::TenantMemory(wanted) => Outcome::TenantOutOfMemory {
-                wanted,
-                limit: limits.tenant_memory_max_bytes,
-            },
+            Refusal::TenantMemory { wanted, limit } => Outcome::TenantOutOfMemory { wanted, limit },
             Refusal::Table(wanted) => Outcome::TablesTooLarge {
                 wanted,
                 limit: limits.table_elements,
@@ -286,7 +283,7 @@ impl fmt::Display for Outcome {
                 write!(
                     f,
                     "and the tenant's other calls needed {wanted} bytes of memory \
-                     (limits.plugin.tenant_memory_max_bytes = {limit})"
+                     (limits.tenant.memory_max_bytes = {limit})"
                 )
             }
             Outcome::TablesTooLarge { wanted, limit } if *limit <= TABLE_ELEMENTS => {

@@ -245,11 +245,7 @@ fn open(
     life: Duration,
 ) -> Result<Store<CallState>, (wasmtime::Error, Session)> {
     let limits = engine.limits();
-    let pool = engine.pools().of(&session.context().tenant, limits);
-    let mut store = Store::new(
-        engine.wasmtime(),
-        CallState::new(session, limits, pool, turn, life),
-    );
+    let mut store = Store::new(engine.wasmtime(), CallState::new(session, limits, turn, life));
     store.limiter(|state| &mut state.holdings);
     store.set_hostcall_fuel(limits.hostcall_fuel);
     store.set_max_component_handles(limits.handles_max);

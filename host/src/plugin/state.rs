@@ -19,7 +19,7 @@ use wasmtime_wasi::{Rng, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use super::fair::{Turn, give_way};
 use super::flow_log::{FlowLog, Level, Output};
 use super::fuel::Meter;
-use super::memory::{Holdings, Pool};
+use super::memory::Holdings;
 use crate::call::{Leg, Session};
 use crate::config::limits::PluginLimits;
 
@@ -48,20 +48,14 @@ struct Wasi {
 
 impl CallState {
     /// `life` is the longest that the instance may live.
-    pub(super) fn new(
-        session: Session,
-        limits: &PluginLimits,
-        pool: Arc<Pool>,
-        turn: Turn,
-        life: Duration,
-    ) -> Self {
+    pub(super) fn new(session: Session, limits: &PluginLimits, turn: Turn, life: Duration) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.resources_max);
         Self {
+            holdings: Holdings::new(limits, Arc::clone(&session.context().bounds)),
             session,
             table,
             meter: Meter::new(limits),
-            holdings: Holdings::new(limits, pool),
             log: FlowLog::new(limits),
             ends: Instant::now() + life,
             turn,

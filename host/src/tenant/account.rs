@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::dial::DialRules;
 use super::flow::Flow;
+use super::quota::Quota;
 use crate::call::Services;
 
 pub(super) struct Account {
@@ -14,4 +15,6 @@ pub(super) struct Account {
     pub(super) flows: Vec<Arc<Flow>>,
     pub(super) dial: Arc<DialRules>,
     pub(super) services: Services,
+    /// What its flows may have together. Outlives a new configuration.
+    pub(super) quota: Arc<Quota>,
 }

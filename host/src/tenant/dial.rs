@@ -8,8 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use callbox_sip::endpoint::{Destination, Protocol};
 use callbox_sip::message::{SipUri, Uri};
 
-use crate::call::{Allowance, CallError, Denial, DialGrant, DialPolicy, DialRequest, Login};
-use crate::config::limits::CallLimits;
+use crate::call::{CallError, Denial, DialGrant, DialPolicy, DialRequest, Login};
 use crate::config::{self, Credential, DialRule, Proxy, Tenant, Transport, TrunkNumber};
 
 /// The dial rules of one tenant.
@@ -21,7 +20,6 @@ pub(super) struct DialRules {
     default_user: String,
     credentials: Vec<(String, Login)>,
     trunks: Vec<Trunk>,
-    sends: Allowance,
 }
 
 /// A trunk as the rules need it.
@@ -39,7 +37,7 @@ struct Trunk {
 }
 
 impl DialRules {
-    pub(super) fn of(tenant: &Tenant, limits: &CallLimits) -> Self {
+    pub(super) fn of(tenant: &Tenant) -> Self {
         let default_user = tenant.caller_ids.first().unwrap_or(&tenant.name).clone();
         let named = |credential: &Credential| (credential.name.clone(), login(credential));
         Self {
@@ -52,7 +50,6 @@ impl DialRules {
                 .iter()
                 .map(|trunk| Trunk::of(trunk, &tenant.credentials))
                 .collect(),
-            sends: Allowance::new(limits.tenant_sends_rate, limits.tenant_sends_rate),
         }
     }
 
@@ -153,10 +150,6 @@ impl DialPolicy for DialRules {
             ..DialGrant::direct(from_user, request.caller_name)
         })
     }
-
-    fn may_send(&self) -> bool {
-        self.sends.take()
-    }
 }
 
 fn login(credential: &Credential) -> Login {
@@ -212,7 +205,7 @@ mod tests {
             "listen = \"udp:127.0.0.1:0\"\n[[tenant]]\nname = \"acme\"\n{lines}\n[tenant.flow.f]\nfile = \"f.wasm\"\n"
         );
         let config = Config::parse(Path::new("callbox.toml"), &text).unwrap();
-        DialRules::of(config.tenants.first().unwrap(), &CallLimits::default())
+        DialRules::of(config.tenants.first().unwrap())
     }
 
     fn grant(rules: &DialRules, dest: &str) -> Result<DialGrant, CallError> {

@@ -138,6 +138,7 @@ impl Directory {
             policy: Arc::clone(&account.dial) as _,
             services: account.services.clone(),
             limits: Arc::clone(&self.limits),
+            bounds: Arc::clone(&account.quota.bounds),
         }
     }
 

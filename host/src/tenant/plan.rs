@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use super::account::Account;
 use super::dial::DialRules;
 use super::flow::Flow;
+use super::quota::Quota;
 use crate::call::{Services, Siblings, WaitingRoom};
 use crate::config::{Config, Route, RouteTarget};
 
@@ -59,9 +60,10 @@ impl Plan {
                 };
                 Arc::new(Account {
                     flows: tenant.flows.iter().enumerate().map(flow).collect(),
-                    dial: Arc::new(DialRules::of(tenant, &config.limits.call)),
+                    dial: Arc::new(DialRules::of(tenant)),
                     services: Services::new(Arc::clone(room), services_of(config, position))
                         .with_siblings(Weak::clone(siblings)),
+                    quota: Arc::new(Quota::new(&tenant.limits)),
                     name,
                 })
             })

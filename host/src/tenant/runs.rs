@@ -174,6 +174,7 @@ mod tests {
             policy: Arc::new(Nowhere),
             services: Services::none(),
             limits: Arc::new(limits),
+            bounds: Arc::default(),
         };
         Session::detached(format!("a session of {tenant}"), context)
     }

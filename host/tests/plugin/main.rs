@@ -62,6 +62,7 @@ fn session() -> Session {
             policy: Arc::new(Nobody),
             services: callbox::call::Services::none(),
             limits: Arc::new(CallLimits::default()),
+            bounds: Arc::default(),
         },
     )
 }

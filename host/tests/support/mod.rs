@@ -56,6 +56,7 @@ fn context_with(services: Services) -> SessionContext {
         policy: Arc::new(AllButForbidden),
         services,
         limits: Arc::new(CallLimits::default()),
+        bounds: Arc::default(),
     }
 }
 

@@ -182,6 +182,7 @@ impl House {
             policy: Arc::new(Anywhere),
             services: Services::new(Arc::clone(&self.room), names.collect::<BTreeSet<_>>()),
             limits: Arc::new(CallLimits::default()),
+            bounds: Arc::default(),
         };
         Session::open("test".to_owned(), context, Arc::clone(&self.shards[0].queue))
     }
