@@ -57,6 +57,7 @@ pub use dtmf::{Dtmf, DtmfSource};
 pub use error::{CallError, Denial, HangupInfo, Party, Status};
 pub use events::{Event, EventKind};
 pub use exchange::{Exchange, ShardQueue};
+pub use facts::called;
 pub use gauge::Gauge;
 pub use incoming::{IncomingCall, IncomingCalls, Refusal};
 pub use incoming_offer::IncomingOffer;

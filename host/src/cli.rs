@@ -10,11 +10,14 @@
 mod call;
 mod census;
 mod check;
+mod check_config;
 mod compile;
 mod host;
 mod limits;
 mod log;
 mod process;
+mod route_test;
+mod schema;
 mod serve;
 mod state_dir;
 mod wire_config;
@@ -29,6 +32,7 @@ Examples:
   callbox serve --config callbox.toml
   callbox call acme/campaign --config callbox.toml --arg list=monday
   callbox check flow.wasm
+  callbox check --config callbox.toml
   callbox limits
 
 Exit status: 0 success; 1 what was asked for failed; 2 it could not be tried.";
@@ -47,6 +51,8 @@ enum Command {
     Call(call::Call),
     Check(check::Check),
     Limits(limits::Limits),
+    RouteTest(route_test::RouteTest),
+    Schema(schema::Schema),
     #[command(hide = true)]
     Compile(compile::Compile),
 }
@@ -79,6 +85,8 @@ pub fn main() -> ExitCode {
         Command::Call(call) => call.run(),
         Command::Check(check) => check.run(),
         Command::Limits(limits) => limits.run(),
+        Command::RouteTest(test) => test.run(),
+        Command::Schema(schema) => schema.run(),
         Command::Compile(compile) => return compile.run(),
     };
     let (status, error) = match result {

@@ -3,20 +3,30 @@
 //! Knows nothing of sockets or WebAssembly; whether a flow's file loads is for the loader to say, because a broken
 //! flow must not stop the others. A leaf that every layer may use.
 //!
+//! The operator's file may name a folder of tenant files, one a tenant. A mistake in the operator's file is a mistake of
+//! the whole; one in a tenant's file takes that tenant out ([`Config::left_out`]) and no other, unless whoever reads wants
+//! all or nothing ([`Config::load_whole`]).
+//!
 //! Invariants: a [`Config`] holds nothing unchecked, names of tenants and flows are unique, and every route leads to a
-//! flow that exists. An error names the file, the line, the key and the fix, and all errors of a file come at once.
+//! flow that exists. An error names the file, the line, the key and the fix, and all errors of all files come at once.
 //!
 //! Entry point: [`Config::load`].
 
 mod cidr;
+mod claims;
 mod credential;
 mod cron;
 mod error;
+mod folder;
 mod job;
 pub mod limits;
 mod listen;
+mod number;
+mod origin;
 mod reader;
 mod route;
+pub mod schema;
+mod shape;
 mod tenant;
 mod trunk;
 
@@ -29,7 +39,9 @@ pub use error::{ConfigError, Problem};
 pub use job::{Job, Start};
 pub use limits::Limits;
 pub use listen::{Listen, Transport};
-pub use route::{NumberRule, Route, RouteTarget};
+pub use number::NumberRule;
+pub use origin::Origin;
+pub use route::{Miss, Route, RouteTarget};
 pub use tenant::{DialRule, Flow, Tenant};
 pub use trunk::{Proxy, Trunk, TrunkNumber};
 
@@ -71,10 +83,14 @@ pub struct Config {
     pub log: Log,
     /// `[limits]` and its sub-tables.
     pub limits: Limits,
-    /// `[[tenant]]`
+    /// `[[tenant]]`, then the files of the folder `tenants` in the order of their names.
     pub tenants: Vec<Tenant>,
-    /// `[[route]]`, in the order of the file: the first that matches decides.
+    /// The first that matches decides: `[[route]]` in the order of the file, then each tenant's own.
     pub routes: Vec<Route>,
+    /// What is wrong in tenant files. Their tenants are not among the others; empty when all is well.
+    pub left_out: Vec<Problem>,
+    /// What is not wrong but may not be meant.
+    pub warnings: Vec<Problem>,
 }
 
 impl Config {
@@ -87,13 +103,34 @@ impl Config {
         Self::parse(file, &text)
     }
 
-    /// The same for text that is already in memory; `file` is named in errors and gives relative paths their folder.
+    /// The same, and a mistake in a tenant's file is an error too.
+    pub fn load_whole(file: &Path) -> Result<Self, ConfigError> {
+        let config = Self::load(file)?;
+        match config.left_out.is_empty() {
+            true => Ok(config),
+            false => Err(ConfigError::Wrong {
+                problems: config.left_out,
+            }),
+        }
+    }
+
+    /// The same as [`Config::load`] for text that is already in memory; `file` is named in errors and gives relative paths their folder.
     pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
         let source = Source::new(file, text);
-        let Some(mut root) = source.root() else {
+        let Some(root) = source.root() else {
             return Err(source.into_error());
         };
+        let config = Self::read(file, &source, root);
+        if source.has_problems() {
+            let mut problems = source.into_problems();
+            problems.extend(config.left_out);
+            return Err(ConfigError::Wrong { problems });
+        }
+        Ok(config)
+    }
 
+    /// Asks for every key there is; what is wrong is noted in `source`, and then the result is not to be used.
+    fn read(file: &Path, source: &Source<'_>, mut root: Section<'_, '_>) -> Self {
         let listen = root.required_strings("listen", "write listen = [\"udp:127.0.0.1:5060\"]");
         let listen: Vec<Listen> = listen
             .into_iter()
@@ -108,17 +145,21 @@ impl Config {
         let cache_dir = root.string("cache_dir").map(|path| source.path(&path.value));
         let state_dir = root.string("state_dir").map(|path| path.value);
         let state_dir = source.path(state_dir.as_deref().unwrap_or(".callbox"));
-        let log = Self::log(&source, root.section("log"));
-        let limits = Self::limits(&source, root.section("limits"));
-        let tenants = tenant::read(&source, root.sections("tenant"), &limits.tenant);
-        tenant::check_count(&source, &tenants, &limits);
-        let routes = route::read(&source, root.sections("route"), &tenants, &limits);
-        root.finish();
-
-        if source.has_problems() {
-            return Err(source.into_error());
+        let log = Self::log(source, root.section("log"));
+        let limits = Self::limits(source, root.section("limits"));
+        let common = tenant::Common {
+            limits: &limits.tenant,
+        };
+        let mut everyone = folder::Everyone::of(tenant::read(source, root.sections("tenant"), &common));
+        let folder = root.string("tenants");
+        let claims = claims::read(source, root.named_sections("claims"));
+        if let Some(folder) = folder {
+            everyone.read_folder(source, &folder, claims.as_ref(), &common, &limits);
         }
-        Ok(Self {
+        let routes = root.sections("route");
+        root.finish();
+        let everyone = everyone.with_routes(source, routes, &limits);
+        Self {
             file: file.to_owned(),
             listen,
             user_agent: user_agent
@@ -127,9 +168,11 @@ impl Config {
             state_dir,
             log,
             limits,
-            tenants,
-            routes,
-        })
+            tenants: everyone.tenants,
+            routes: everyone.routes,
+            left_out: everyone.left_out,
+            warnings: everyone.warnings,
+        }
     }
 
     fn log(source: &Source<'_>, section: Option<Section<'_, '_>>) -> Log {

@@ -152,6 +152,18 @@ pub(super) fn user_of(uri: &[u8]) -> String {
     }
 }
 
+/// What routes ask of a call to this URI: its user part, and its host in lower case without port. None for what is no URI
+/// of SIP or of a telephone.
+#[must_use]
+pub fn called(uri: &str) -> Option<(String, String)> {
+    let host = match Uri::parse(uri.as_bytes()).ok()? {
+        Uri::Sip(uri) => uri.host.to_string().to_ascii_lowercase(),
+        Uri::Tel(_) => String::new(),
+        _ => return None,
+    };
+    Some((user_of(uri.as_bytes()), host))
+}
+
 pub(super) fn status(message: &Message) -> Status {
     message.status().map_or(
         Status {

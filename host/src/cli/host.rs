@@ -35,6 +35,12 @@ pub(super) struct Host {
 impl Host {
     /// Threads, engine and directory, for so many instances if the system allows. No flow is loaded.
     pub(super) fn new(config: &Config, calls_max: usize) -> anyhow::Result<Self> {
+        for problem in &config.left_out {
+            tracing::error!("a tenant is left out: {problem}");
+        }
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
         if let Some(files) = process::raise_open_files() {
             tracing::debug!(files, "open files");
         }

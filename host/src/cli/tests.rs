@@ -60,6 +60,11 @@ fn every_subcommand_has_examples() {
         ),
         ("check", &["Examples:", "Exit status: 0", "FLOW.wasm"]),
         ("limits", &["Examples:", "callbox limits"]),
+        (
+            "route-test",
+            &["Examples:", "--source 192.0.2.7", "Exit status: 0"],
+        ),
+        ("schema", &["Examples:", "--tenant", "#:schema"]),
     ] {
         let help = help(name);
         for part in parts {

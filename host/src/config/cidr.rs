@@ -1,5 +1,6 @@
 //! An address range: `10.0.0.0/8`, `2001:db8::/32`, or one address.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -17,12 +18,29 @@ impl Cidr {
         let (bits, v4) = bits(address);
         v4 == self.v4 && bits & self.mask == self.network
     }
+
+    /// Whether an address is in both ranges.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let mask = self.mask & other.mask;
+        self.v4 == other.v4 && self.network & mask == other.network & mask
+    }
 }
 
 fn bits(address: IpAddr) -> (u128, bool) {
     match address.to_canonical() {
         IpAddr::V4(address) => (u128::from(u32::from(address)), true),
         IpAddr::V6(address) => (u128::from(address), false),
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An IPv4 range keeps its 32 bits at the lower end.
+        let address = match u32::try_from(self.network) {
+            Ok(bits) if self.v4 => IpAddr::V4(bits.into()),
+            _ => IpAddr::V6(self.network.into()),
+        };
+        write!(f, "{address}/{}", self.mask.count_ones())
     }
 }
 
@@ -79,6 +97,20 @@ mod tests {
         assert!(!inside("2001:db8::/32", "2001:db9::1"));
         assert!(inside("::1", "::1"));
         assert!(inside("10.0.0.0/8", "::ffff:10.1.2.3"));
+    }
+
+    #[test]
+    fn ranges_overlap_when_one_holds_the_other() {
+        let overlap = |a: &str, b: &str| a.parse::<Cidr>().unwrap().overlaps(&b.parse().unwrap());
+        assert!(overlap("10.0.0.0/8", "10.1.0.0/16") && overlap("10.1.0.0/16", "10.0.0.0/8"));
+        assert!(!overlap("10.0.0.0/16", "10.1.0.0/16") && !overlap("0.0.0.0/0", "::/0"));
+    }
+
+    #[test]
+    fn a_range_is_shown_as_it_is_written() {
+        for text in ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32", "::/0"] {
+            assert_eq!(text.parse::<Cidr>().unwrap().to_string(), text);
+        }
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! What is wrong with a configuration file, in words that lead to the fix.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// One mistake in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    /// The file.
+    pub file: Arc<Path>,
     /// The line, from 1.
     pub line: usize,
     /// The key as one would write it: `limits.wire.connections_max`. Empty for a mistake of syntax.
@@ -25,32 +28,34 @@ pub enum ConfigError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// The file has mistakes: all of them, in the order of their lines.
-    #[error("{}", Lines { file, problems })]
+    /// There are mistakes: all of them, file by file in the order of their lines.
+    #[error("{}", Lines(problems))]
     Wrong {
-        /// The file.
-        file: PathBuf,
         /// Never empty.
         problems: Vec<Problem>,
     },
 }
 
-struct Lines<'a> {
-    file: &'a PathBuf,
-    problems: &'a [Problem],
+impl fmt::Display for Problem {
+    /// `FILE:LINE: KEY: TEXT`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file.display(), self.line)?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.text)
+    }
 }
+
+struct Lines<'a>(&'a [Problem]);
 
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
+        for (index, problem) in self.0.iter().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{}:{}: ", self.file.display(), problem.line)?;
-            if !problem.key.is_empty() {
-                write!(f, "{}: ", problem.key)?;
-            }
-            f.write_str(&problem.text)?;
+            problem.fmt(f)?;
         }
         Ok(())
     }

@@ -121,6 +121,9 @@ limits! {
         retry_after_s: u32 = 5, 1..=3_600, "seconds",
             "The Retry-After of every call that is refused for want of room: long enough to spread a wave of redials.",
             "not a bound but an answer.";
+        tenants_max: usize = 1_000, 1..=100_000, "files",
+            "Tenant files of one folder: each is read at the start and at every reload.",
+            "the configuration is refused.";
         flows_max: usize = 1_000, 1..=100_000, "flows",
             "Each loaded flow holds its compiled code in memory (0.1–20 MB).",
             "the configuration is refused.";

@@ -6,12 +6,16 @@
 use std::cell::RefCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Problem, did_you_mean};
 use super::limits::{Limit, MOVED, Refusal};
+use super::origin::Origin;
+use super::shape::{Kind, Shape};
 
 /// A value with the key and the place it came from.
 #[derive(Debug, Clone)]
@@ -23,22 +27,36 @@ pub(super) struct Located<T> {
 
 /// The file, and what is wrong with it so far.
 pub(super) struct Source<'t> {
-    file: &'t Path,
+    file: Arc<Path>,
     text: &'t str,
     problems: RefCell<Vec<Problem>>,
+    /// Set when it records what is asked for, instead of being a file.
+    shape: Option<Shape>,
 }
 
 impl<'t> Source<'t> {
-    pub(super) fn new(file: &'t Path, text: &'t str) -> Self {
+    pub(super) fn new(file: &Path, text: &'t str) -> Self {
         Self {
-            file,
+            file: file.into(),
             text,
             problems: RefCell::new(Vec::new()),
+            shape: None,
+        }
+    }
+
+    /// No file: every table stands in it, no key does, and `shape` learns what is asked for. Its problems mean nothing.
+    pub(super) fn recorder(shape: &Shape) -> Self {
+        Self {
+            shape: Some(Rc::clone(shape)),
+            ..Self::new(Path::new(""), "")
         }
     }
 
     /// The document, or None with the mistake of syntax noted.
     pub(super) fn root(&self) -> Option<Section<'_, 't>> {
+        if let Some(shape) = &self.shape {
+            return Some(Section::recorder(self, String::new(), Rc::clone(shape)));
+        }
         match DeTable::parse(self.text) {
             Ok(document) => {
                 let at = document.span().start;
@@ -48,6 +66,7 @@ impl<'t> Source<'t> {
                     at,
                     table: document.into_inner(),
                     asked: Vec::new(),
+                    shape: None,
                 })
             }
             Err(error) => {
@@ -63,9 +82,18 @@ impl<'t> Source<'t> {
     }
 
     pub(super) fn note(&self, at: usize, key: String, text: String) {
-        let before = self.text.get(..at.min(self.text.len())).unwrap_or(self.text);
-        let line = 1 + before.bytes().filter(|byte| *byte == b'\n').count();
-        self.problems.borrow_mut().push(Problem { line, key, text });
+        let Origin { file, line } = self.origin(at);
+        self.problems.borrow_mut().push(Problem {
+            file,
+            line,
+            key,
+            text,
+        });
+    }
+
+    /// Notes a problem that is known with its place.
+    pub(super) fn add(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
     }
 
     /// Notes a wrong string: what it says, what is wrong with it, how to put it right.
@@ -93,22 +121,29 @@ impl<'t> Source<'t> {
         self.file.parent().unwrap_or(Path::new("")).join(path)
     }
 
-    /// The line of a place.
-    pub(super) fn line(&self, at: usize) -> usize {
+    /// The file and the line of a place.
+    pub(super) fn origin(&self, at: usize) -> Origin {
         let before = self.text.get(..at.min(self.text.len())).unwrap_or(self.text);
-        1 + before.bytes().filter(|byte| *byte == b'\n').count()
+        Origin {
+            file: Arc::clone(&self.file),
+            line: 1 + before.bytes().filter(|byte| *byte == b'\n').count(),
+        }
     }
 
     pub(super) fn has_problems(&self) -> bool {
         !self.problems.borrow().is_empty()
     }
 
-    pub(super) fn into_error(self) -> ConfigError {
+    /// All that is wrong, in the order of the lines.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|problem| problem.line);
+        problems
+    }
+
+    pub(super) fn into_error(self) -> ConfigError {
         ConfigError::Wrong {
-            file: self.file.to_owned(),
-            problems,
+            problems: self.into_problems(),
         }
     }
 
@@ -121,7 +156,7 @@ impl<'t> Source<'t> {
     ) {
         let Some(mut section) = section else { return };
         for row in rows {
-            let Some(number) = section.number(row.name) else {
+            let Some(number) = section.limit(row) else {
                 continue;
             };
             let text = match set(row.name, number.value) {
@@ -144,6 +179,7 @@ impl<'t> Source<'t> {
         }
         for (group, name, row) in MOVED {
             if *group == section.path
+                && section.shape.is_none()
                 && let Some(number) = section.number(name)
             {
                 self.note(number.at, number.key, format!("is now {row}; write it there"));
@@ -160,9 +196,36 @@ pub(super) struct Section<'s, 't> {
     at: usize,
     table: DeTable<'t>,
     asked: Vec<String>,
+    /// As [`Source::shape`], of this table.
+    shape: Option<Shape>,
 }
 
 impl<'s, 't> Section<'s, 't> {
+    fn recorder(source: &'s Source<'t>, path: String, shape: Shape) -> Self {
+        Self {
+            source,
+            path,
+            at: 0,
+            table: DeTable::new(),
+            asked: Vec::new(),
+            shape: Some(shape),
+        }
+    }
+
+    fn record(&self, key: &str, kind: Kind, required: bool) {
+        if let Some(shape) = &self.shape {
+            shape.borrow_mut().add(key, kind, required);
+        }
+    }
+
+    /// The table under a key, when nothing is read and everything recorded.
+    fn recorded(&self, key: &str, kind: fn(Shape) -> Kind) -> Option<Self> {
+        self.shape.as_ref()?;
+        let below = Shape::default();
+        self.record(key, kind(Rc::clone(&below)), false);
+        Some(Self::recorder(self.source, self.full(key), below))
+    }
+
     /// Where the table begins.
     pub(super) fn at(&self) -> usize {
         self.at
@@ -201,6 +264,7 @@ impl<'s, 't> Section<'s, 't> {
     }
 
     pub(super) fn string(&mut self, key: &str) -> Option<Located<String>> {
+        self.record(key, Kind::Text, false);
         let value = self.take(key)?;
         self.as_string(self.full(key), value)
     }
@@ -223,6 +287,7 @@ impl<'s, 't> Section<'s, 't> {
     /// A string that must be there.
     pub(super) fn required_string(&mut self, key: &str, fix: &str) -> Option<Located<String>> {
         if !self.table.contains_key(key) {
+            self.record(key, Kind::Text, true);
             self.asked.push(key.to_owned());
             self.source
                 .note(self.at, self.full(key), format!("is missing; {fix}"));
@@ -233,6 +298,7 @@ impl<'s, 't> Section<'s, 't> {
 
     /// One string, or a list of strings.
     pub(super) fn strings(&mut self, key: &str) -> Option<Vec<Located<String>>> {
+        self.record(key, Kind::Texts, false);
         let value = self.take(key)?;
         let full = self.full(key);
         let span = value.span();
@@ -275,6 +341,7 @@ impl<'s, 't> Section<'s, 't> {
             },
         };
         if let Some((at, what)) = missing {
+            self.record(key, Kind::Texts, true);
             self.take(key);
             self.source.note(at, self.full(key), format!("{what}; {fix}"));
             return Vec::new();
@@ -283,6 +350,7 @@ impl<'s, 't> Section<'s, 't> {
     }
 
     pub(super) fn number(&mut self, key: &str) -> Option<Located<u64>> {
+        self.record(key, Kind::Number(None), false);
         let value = self.take(key)?;
         let full = self.full(key);
         let span = value.span();
@@ -306,7 +374,15 @@ impl<'s, 't> Section<'s, 't> {
         }
     }
 
+    /// The number of a row of the table of limits; its range is for the caller to check.
+    fn limit(&mut self, row: &'static Limit) -> Option<Located<u64>> {
+        let number = self.number(row.name);
+        self.record(row.name, Kind::Number(Some(row)), false);
+        number
+    }
+
     pub(super) fn boolean(&mut self, key: &str) -> Option<bool> {
+        self.record(key, Kind::Flag, false);
         let value = self.take(key)?;
         let span = value.span();
         match value.into_inner() {
@@ -319,6 +395,9 @@ impl<'s, 't> Section<'s, 't> {
     }
 
     pub(super) fn section(&mut self, key: &str) -> Option<Section<'s, 't>> {
+        if let Some(section) = self.recorded(key, Kind::Table) {
+            return Some(section);
+        }
         let value = self.take(key)?;
         let path = self.full(key);
         self.as_section(path.clone(), value, &format!("a table: [{path}]"))
@@ -333,6 +412,7 @@ impl<'s, 't> Section<'s, 't> {
                 at: span.start,
                 table,
                 asked: Vec::new(),
+                shape: None,
             }),
             other => {
                 self.mistyped(path, span, &other, wanted);
@@ -343,6 +423,9 @@ impl<'s, 't> Section<'s, 't> {
 
     /// An array of tables: `[[key]]`. Absent is empty.
     pub(super) fn sections(&mut self, key: &str) -> Vec<Section<'s, 't>> {
+        if let Some(section) = self.recorded(key, Kind::Tables) {
+            return vec![section];
+        }
         let Some(value) = self.take(key) else {
             return Vec::new();
         };
@@ -364,6 +447,9 @@ impl<'s, 't> Section<'s, 't> {
 
     /// Every entry of a table as a table with its name: `[flow.hello]`, `[flow.goodbye]`. Absent is empty.
     pub(super) fn named_sections(&mut self, key: &str) -> Vec<(String, Section<'s, 't>)> {
+        if let Some(section) = self.recorded(key, Kind::Named) {
+            return vec![(String::new(), section)];
+        }
         let Some(mut outer) = self.section(key) else {
             return Vec::new();
         };
@@ -383,6 +469,9 @@ impl<'s, 't> Section<'s, 't> {
 
     /// Every entry as a string with its name; numbers and booleans are taken as they are written.
     pub(super) fn pairs(mut self) -> Vec<(String, String)> {
+        if let Some(shape) = &self.shape {
+            shape.borrow_mut().free = true;
+        }
         let entries = std::mem::take(&mut self.table);
         entries
             .into_iter()

@@ -1,11 +1,14 @@
 //! `[[route]]`: which call goes to which flow, or waits for which service.
+//!
+//! Routes stand in the operator's file, where each names its tenant, or in a tenant's table, where all are the tenant's.
+//! Entry type: [`Route`]. Invariant: which routes a call passes, and why, is said by [`Route::miss`] and nothing else.
 
 use std::fmt;
-
-use regex::Regex;
+use std::net::IpAddr;
 
 use super::error::did_you_mean;
-use super::limits::Limits;
+use super::number::{self, Number, NumberRule, Overlap};
+use super::origin::Origin;
 use super::reader::{Located, Section, Source};
 use super::{Cidr, Tenant};
 
@@ -22,8 +25,8 @@ pub struct Route {
     pub tenant: usize,
     /// What answers.
     pub to: RouteTarget,
-    /// The line of the file, for messages about the route.
-    pub line: usize,
+    /// Where it stands.
+    pub origin: Origin,
 }
 
 /// What answers the calls of a route.
@@ -35,161 +38,279 @@ pub enum RouteTarget {
     Service(String),
 }
 
-/// What a route asks of the user part of the Request-URI, escapes decoded.
-#[derive(Debug, Clone, Default)]
-pub enum NumberRule {
-    /// Nothing; a Request-URI without a user part passes too.
-    #[default]
-    Any,
-    /// `number`: equal to one of these.
-    Exact(Vec<String>),
-    /// `number_prefix`: begins with one of these.
-    Prefix(Vec<String>),
-    /// `number_pattern`: matches this regular expression as a whole.
-    Pattern(Regex),
+/// The first thing in which a call is not one of a route's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Miss {
+    /// The user part of the Request-URI.
+    Number,
+    /// Its host part.
+    Domain,
+    /// The address that the request came from.
+    Source,
 }
 
-impl NumberRule {
-    /// Whether the user part passes.
-    pub fn matches(&self, user: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Exact(numbers) => numbers.iter().any(|number| number == user),
-            Self::Prefix(prefixes) => prefixes.iter().any(|prefix| user.starts_with(prefix.as_str())),
-            Self::Pattern(pattern) => pattern.is_match(user),
+impl Route {
+    /// Why a call does not take this route; none when it does.
+    #[must_use]
+    pub fn miss(&self, user: &str, domain: &str, source: IpAddr) -> Option<Miss> {
+        if !self.number.matches(user) {
+            return Some(Miss::Number);
         }
+        if !self.domains.is_empty() && !self.domains.iter().any(|own| own == domain) {
+            return Some(Miss::Domain);
+        }
+        if !self.sources.is_empty() && !self.sources.iter().any(|range| range.contains(source)) {
+            return Some(Miss::Source);
+        }
+        None
+    }
+
+    /// Whether some call passes both.
+    pub(super) fn overlap(&self, other: &Self) -> Overlap {
+        let apart = |named: bool, meet: bool| named && !meet;
+        let domains = !self.domains.is_empty() && !other.domains.is_empty();
+        let sources = !self.sources.is_empty() && !other.sources.is_empty();
+        if apart(
+            domains,
+            self.domains.iter().any(|own| other.domains.contains(own)),
+        ) || apart(
+            sources,
+            self.sources
+                .iter()
+                .any(|own| other.sources.iter().any(|range| range.overlaps(own))),
+        ) {
+            return Overlap::No;
+        }
+        self.number.overlap(&other.number)
     }
 }
 
-impl fmt::Display for NumberRule {
+impl fmt::Display for Route {
+    /// Its conditions: `100, 101 at acme.example from 10.0.0.0/8`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => f.write_str("any number"),
-            Self::Exact(numbers) => f.write_str(&numbers.join(", ")),
-            Self::Prefix(prefixes) => write!(f, "{}…", prefixes.join("…, ")),
-            Self::Pattern(pattern) => write!(f, "/{pattern}/"),
+        self.number.fmt(f)?;
+        if !self.domains.is_empty() {
+            write!(f, " at {}", self.domains.join(", "))?;
         }
+        for (position, range) in self.sources.iter().enumerate() {
+            write!(f, "{}{range}", if position == 0 { " from " } else { ", " })?;
+        }
+        Ok(())
     }
 }
 
+/// The routes of the operator's file. One to a tenant that is `absent` is left out: what is wrong there is said already.
 pub(super) fn read(
     source: &Source<'_>,
     sections: Vec<Section<'_, '_>>,
-    tenants: &[Tenant],
-    limits: &Limits,
+    tenants: &[&Tenant],
+    absent: &[String],
 ) -> Vec<Route> {
-    if sections.len() > limits.host.routes_max {
-        let text = format!(
-            "{} routes; raise limits.routes_max ({})",
-            sections.len(),
-            limits.host.routes_max
-        );
-        source.note(0, "route".to_owned(), text);
-    }
     sections
         .into_iter()
-        .filter_map(|section| read_route(source, section, tenants))
+        .filter_map(|mut section| {
+            let conditions = Conditions::read(source, &mut section);
+            let tenant = section.required_string("tenant", "name a [[tenant]]");
+            let ends = Ends::read(section);
+            let named = tenant?;
+            if absent.contains(&named.value) {
+                return None;
+            }
+            let names = tenants.iter().map(|tenant| tenant.name.as_str());
+            let position = find(source, &named, "is not a tenant", names)?;
+            let to = ends.target(source, tenants.get(position)?)?;
+            Some(conditions.route(position, to))
+        })
         .collect()
 }
 
-fn read_route(source: &Source<'_>, mut section: Section<'_, '_>, tenants: &[Tenant]) -> Option<Route> {
-    let line = source.line(section.at());
-    let number = read_number(source, &mut section);
-    let domains = section.strings("domain").unwrap_or_default();
-    let domains = domains
-        .into_iter()
-        .map(|domain| domain.value.to_ascii_lowercase())
-        .collect();
-    let sources = section.strings("source").unwrap_or_default();
-    let sources = sources
-        .into_iter()
-        .filter_map(|range| source.parsed(range))
-        .collect();
-    let tenant = section.required_string("tenant", "name a [[tenant]]");
-    let flow = section.string("flow");
-    let service = section.string("service");
-    let (at, path) = (section.at(), section.path().to_owned());
-    section.finish();
-
-    let tenant_name = tenant?;
-    let names = tenants.iter().map(|tenant| tenant.name.as_str());
-    let tenant = find(source, &tenant_name, "is not a tenant", names)?;
-    let to = match (flow, service) {
-        (Some(flow), None) => {
-            let flows = tenants.get(tenant)?.flows.iter().map(|flow| flow.name.as_str());
-            let wrong = format!("is not a flow of {:?}", tenant_name.value);
-            RouteTarget::Flow(find(source, &flow, &wrong, flows)?)
-        }
-        (None, Some(service)) => {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.,".contains(&byte);
-            let name = &service.value;
-            if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
-                let fix = "write 1 to 64 letters, digits, '-', '_', '.' or ','";
-                source.problem(&service, "is not a name", fix);
-            }
-            RouteTarget::Service(service.value)
-        }
-        (None, None) => {
-            let text = "leads nowhere; name a flow of the tenant (flow = \"…\") or a service that its sessions accept \
-                        (service = \"…\")";
-            source.note(at, path, text.to_owned());
-            return None;
-        }
-        (Some(_), Some(_)) => {
-            source.note(
-                at,
-                path,
-                "has both flow and service; write a route for each".to_owned(),
-            );
-            return None;
-        }
-    };
-    Some(Route {
-        number,
-        domains,
-        sources,
-        tenant,
-        to,
-        line,
-    })
+/// Numbers that a flow's table names: the short form of a route.
+pub(super) struct FlowNumbers {
+    /// The flow, by position in [`Tenant::flows`].
+    pub(super) flow: usize,
+    pub(super) origin: Origin,
+    pub(super) numbers: Vec<Number>,
 }
 
-fn read_number(source: &Source<'_>, section: &mut Section<'_, '_>) -> NumberRule {
-    let at = section.at();
-    let path = section.path().to_owned();
-    let exact = section.strings("number");
-    let prefix = section.strings("number_prefix");
-    let pattern = section.string("number_pattern");
-    if [exact.is_some(), prefix.is_some(), pattern.is_some()]
-        .into_iter()
-        .filter(|given| *given)
-        .count()
-        > 1
-    {
-        let text = "has more than one of number, number_prefix and number_pattern; write a route for each";
-        source.note(at, path, text.to_owned());
-    }
-    let values = |found: Vec<Located<String>>| found.into_iter().map(|number| number.value).collect();
-    if let Some(pattern) = pattern {
-        // Anchored, because a number that merely contains a shorter one is another number.
-        match Regex::new(&format!("^(?:{})$", pattern.value)) {
-            Ok(regex) => return NumberRule::Pattern(regex),
-            Err(error) => {
-                let error = error.to_string();
-                let reason = error
-                    .lines()
-                    .last()
-                    .unwrap_or_default()
-                    .trim_start_matches("error: ");
-                let wrong = format!("is not a regular expression ({reason})");
-                source.problem(&pattern, &wrong, "write one as in \"49[0-9]{6,}\"");
-            }
+/// What a tenant's table says for all its own routes that say nothing themselves.
+#[derive(Default)]
+pub(super) struct Scope {
+    pub(super) domains: Vec<String>,
+    pub(super) sources: Vec<Cidr>,
+}
+
+impl Scope {
+    /// Reads `domains` and `sources`.
+    pub(super) fn read(source: &Source<'_>, section: &mut Section<'_, '_>) -> Self {
+        Self {
+            domains: domains(section, "domains"),
+            sources: sources(source, section, "sources"),
         }
     }
-    match (exact, prefix) {
-        (Some(numbers), _) => NumberRule::Exact(values(numbers)),
-        (None, Some(prefixes)) => NumberRule::Prefix(values(prefixes)),
-        (None, None) => NumberRule::Any,
+
+    fn over(&self, mut route: Route) -> Route {
+        if route.domains.is_empty() {
+            route.domains.clone_from(&self.domains);
+        }
+        if route.sources.is_empty() {
+            route.sources.clone_from(&self.sources);
+        }
+        route
+    }
+}
+
+/// The routes of a tenant's table: those that are written out, in their order; then the numbers of its flows, whole
+/// numbers before beginnings and longer beginnings before shorter ones. [`Route::tenant`] is filled in when all tenants
+/// are known.
+pub(super) fn read_own(
+    source: &Source<'_>,
+    sections: Vec<Section<'_, '_>>,
+    scope: &Scope,
+    tenant: &Tenant,
+    numbers: Vec<FlowNumbers>,
+) -> Vec<Route> {
+    let mut routes: Vec<Route> = sections
+        .into_iter()
+        .filter_map(|mut section| {
+            let conditions = Conditions::read(source, &mut section);
+            let to = Ends::read(section).target(source, tenant)?;
+            Some(scope.over(conditions.route(0, to)))
+        })
+        .collect();
+    let mut beginnings: Vec<(String, usize, Origin)> = Vec::new();
+    let short = |number, flow, origin| {
+        scope.over(Route {
+            number,
+            domains: Vec::new(),
+            sources: Vec::new(),
+            tenant: 0,
+            to: RouteTarget::Flow(flow),
+            origin,
+        })
+    };
+    for FlowNumbers {
+        flow,
+        origin,
+        numbers,
+    } in numbers
+    {
+        let mut whole = Vec::new();
+        for number in numbers {
+            match number {
+                Number::Exact(number) => whole.push(number),
+                Number::Beginning(text) => beginnings.push((text, flow, origin.clone())),
+            }
+        }
+        if !whole.is_empty() {
+            routes.push(short(NumberRule::Exact(whole), flow, origin));
+        }
+    }
+    beginnings.sort_by_key(|(text, ..)| std::cmp::Reverse(text.len()));
+    routes.extend(
+        beginnings
+            .into_iter()
+            .map(|(text, flow, origin)| short(NumberRule::Prefix(vec![text]), flow, origin)),
+    );
+    routes
+}
+
+/// What a route asks of a call.
+struct Conditions {
+    number: NumberRule,
+    domains: Vec<String>,
+    sources: Vec<Cidr>,
+    origin: Origin,
+}
+
+impl Conditions {
+    fn read(source: &Source<'_>, section: &mut Section<'_, '_>) -> Self {
+        Self {
+            number: number::read(source, section),
+            domains: domains(section, "domain"),
+            sources: sources(source, section, "source"),
+            origin: source.origin(section.at()),
+        }
+    }
+
+    fn route(self, tenant: usize, to: RouteTarget) -> Route {
+        Route {
+            number: self.number,
+            domains: self.domains,
+            sources: self.sources,
+            tenant,
+            to,
+            origin: self.origin,
+        }
+    }
+}
+
+fn domains(section: &mut Section<'_, '_>, key: &str) -> Vec<String> {
+    let domains = section.strings(key).unwrap_or_default();
+    domains
+        .into_iter()
+        .map(|domain| domain.value.to_ascii_lowercase())
+        .collect()
+}
+
+fn sources(source: &Source<'_>, section: &mut Section<'_, '_>, key: &str) -> Vec<Cidr> {
+    let sources = section.strings(key).unwrap_or_default();
+    sources
+        .into_iter()
+        .filter_map(|range| source.parsed(range))
+        .collect()
+}
+
+/// Where a route leads, by name.
+struct Ends {
+    flow: Option<Located<String>>,
+    service: Option<Located<String>>,
+    at: usize,
+    path: String,
+}
+
+impl Ends {
+    /// Takes the last keys of a route.
+    fn read(mut section: Section<'_, '_>) -> Self {
+        let flow = section.string("flow");
+        let service = section.string("service");
+        let (at, path) = (section.at(), section.path().to_owned());
+        section.finish();
+        Self {
+            flow,
+            service,
+            at,
+            path,
+        }
+    }
+
+    fn target(self, source: &Source<'_>, tenant: &Tenant) -> Option<RouteTarget> {
+        match (self.flow, self.service) {
+            (Some(flow), None) => {
+                let flows = tenant.flows.iter().map(|flow| flow.name.as_str());
+                let wrong = format!("is not a flow of {:?}", tenant.name);
+                find(source, &flow, &wrong, flows).map(RouteTarget::Flow)
+            }
+            (None, Some(service)) => {
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.,".contains(&byte);
+                let name = &service.value;
+                if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
+                    let fix = "write 1 to 64 letters, digits, '-', '_', '.' or ','";
+                    source.problem(&service, "is not a name", fix);
+                }
+                Some(RouteTarget::Service(service.value))
+            }
+            (None, None) => {
+                let text = "leads nowhere; name a flow of the tenant (flow = \"…\") or a service that its sessions accept \
+                            (service = \"…\")";
+                source.note(self.at, self.path, text.to_owned());
+                None
+            }
+            (Some(_), Some(_)) => {
+                let text = "has both flow and service; write a route for each";
+                source.note(self.at, self.path, text.to_owned());
+                None
+            }
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use std::str::FromStr;
 
 use super::credential::{self, Credential};
 use super::limits::{Limits, TenantLimits};
+use super::origin::Origin;
 use super::reader::{Section, Source};
+use super::route::{self, FlowNumbers, Route, Scope};
 use super::trunk::{self, Trunk};
 use super::{Cidr, Job};
 
@@ -114,40 +116,50 @@ pub struct Flow {
     pub job: Option<Job>,
 }
 
+/// A tenant as its table has it, before it is known which calls are whose.
+pub(super) struct Entry {
+    pub(super) tenant: Tenant,
+    /// Where the table begins.
+    pub(super) origin: Origin,
+    /// Its own routes; [`Route::tenant`] is still to be filled in.
+    pub(super) routes: Vec<Route>,
+}
+
+/// What the operator's file says for all tenants.
+pub(super) struct Common<'a> {
+    /// `[limits.tenant]`
+    pub(super) limits: &'a TenantLimits,
+}
+
 /// Every `[[tenant]]` of the operator's file.
-pub(super) fn read(
-    source: &Source<'_>,
-    sections: Vec<Section<'_, '_>>,
-    defaults: &TenantLimits,
-) -> Vec<Tenant> {
-    let mut tenants: Vec<Tenant> = Vec::new();
+pub(super) fn read(source: &Source<'_>, sections: Vec<Section<'_, '_>>, common: &Common<'_>) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
     for mut section in sections {
         let name = section.required_string("name", "write name = \"acme\"");
-        let tenant = read_one(
+        let entry = read_one(
             source,
             name.as_ref().map_or("", |name| name.value.as_str()),
             section,
-            defaults,
+            common,
         );
         let Some(name) = name else { continue };
         check_name(source, name.at, &name.key, &name.value);
-        if tenants.iter().any(|other| other.name == name.value) {
+        if entries.iter().any(|other| other.tenant.name == name.value) {
             source.problem(&name, "is already a tenant", "give each tenant a name of its own");
         }
-        tenants.push(tenant);
+        entries.push(entry);
     }
-    tenants
+    entries
 }
 
 /// One tenant: the one place that knows its keys, wherever the table stands. Every key is asked for here or by what this
 /// calls, whatever the others say, so that the schema can be read off.
-/// `defaults` are the limits of a tenant that says nothing of them.
 pub(super) fn read_one(
     source: &Source<'_>,
     name: &str,
     mut section: Section<'_, '_>,
-    defaults: &TenantLimits,
-) -> Tenant {
+    common: &Common<'_>,
+) -> Entry {
     let at = section.at();
     let path = section.path().to_owned();
     let dial = section.strings("dial").unwrap_or_default();
@@ -158,10 +170,12 @@ pub(super) fn read_one(
         .filter_map(|id| source.parsed::<CallerId>(id))
         .map(|id| id.0)
         .collect();
+    let scope = Scope::read(source, &mut section);
     let flows = section.named_sections("flow");
     let credentials = section.named_sections("credential");
     let trunks = section.named_sections("trunk");
-    let mut limits = defaults.clone();
+    let routes = section.sections("route");
+    let mut limits = common.limits.clone();
     source.limits(section.section("limits"), TenantLimits::ROWS, |name, value| {
         limits.set(name, value)
     });
@@ -169,14 +183,20 @@ pub(super) fn read_one(
     let credentials = credential::read(source, credentials);
     let trunks = trunk::read(source, trunks, &credentials);
     if flows.is_empty() {
-        let example = format!("write [tenant.flow.hello] below {path} with file = \"hello.wasm\"");
-        source.note(at, path, format!("tenant {name:?} has no flow; {example}"));
+        let fix = match path.as_str() {
+            "" => "write [flow.hello]".to_owned(),
+            path => format!("write [tenant.flow.hello] below {path}"),
+        };
+        let text = format!("tenant {name:?} has no flow; {fix} with file = \"hello.wasm\"");
+        source.note(at, path, text);
     }
+    let mut numbers = Vec::new();
     let flows = flows
         .into_iter()
-        .map(|(name, section)| read_flow(source, name, section))
+        .enumerate()
+        .map(|(position, (name, section))| read_flow(source, name, section, position, &mut numbers))
         .collect();
-    Tenant {
+    let tenant = Tenant {
         name: name.to_owned(),
         flows,
         dial,
@@ -184,12 +204,17 @@ pub(super) fn read_one(
         credentials,
         trunks,
         limits,
+    };
+    Entry {
+        routes: route::read_own(source, routes, &scope, &tenant, numbers),
+        origin: source.origin(at),
+        tenant,
     }
 }
 
 /// Notes that there are more flows than there may be.
-pub(super) fn check_count(source: &Source<'_>, tenants: &[Tenant], limits: &Limits) {
-    let flows: usize = tenants.iter().map(|tenant| tenant.flows.len()).sum();
+pub(super) fn check_count(source: &Source<'_>, entries: &[Entry], limits: &Limits) {
+    let flows: usize = entries.iter().map(|entry| entry.tenant.flows.len()).sum();
     if flows > limits.host.flows_max {
         let text = format!(
             "{flows} flows; raise limits.flows_max ({})",
@@ -216,8 +241,22 @@ impl FromStr for CallerId {
     }
 }
 
-fn read_flow(source: &Source<'_>, name: String, mut section: Section<'_, '_>) -> Flow {
+fn read_flow(
+    source: &Source<'_>,
+    name: String,
+    mut section: Section<'_, '_>,
+    position: usize,
+    numbers: &mut Vec<FlowNumbers>,
+) -> Flow {
     check_name(source, section.at(), section.path(), &name);
+    if let Some(texts) = section.strings("numbers") {
+        let at = texts.first().map_or(section.at(), |text| text.at);
+        numbers.push(FlowNumbers {
+            flow: position,
+            origin: source.origin(at),
+            numbers: texts.into_iter().filter_map(|text| source.parsed(text)).collect(),
+        });
+    }
     let file = section.required_string("file", "write file = \"flow.wasm\"");
     let auto_ring = section.boolean("auto_ring").unwrap_or(true);
     let trap_code = section

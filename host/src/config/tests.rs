@@ -3,7 +3,7 @@
 
 use super::*;
 
-const FULL: &str = r#"
+pub(super) const FULL: &str = r#"
 listen = ["udp:127.0.0.1:5060", "tcp:[::1]:5060"]
 user_agent = "house"
 cache_dir = "cache"

@@ -95,14 +95,9 @@ impl Plan {
     /// What answers a call: the first route that matches decides, even if its flow is broken. A later route is for
     /// other calls, and must not silently take these.
     pub(super) fn find(&self, user: &str, domain: &str, source: IpAddr) -> Option<&Answerer> {
-        let matches = |route: &Route| {
-            route.number.matches(user)
-                && (route.domains.is_empty() || route.domains.iter().any(|own| own == domain))
-                && (route.sources.is_empty() || route.sources.iter().any(|range| range.contains(source)))
-        };
         self.routes
             .iter()
-            .find(|target| matches(&target.route))
+            .find(|target| target.route.miss(user, domain, source).is_none())
             .map(|target| &target.to)
     }
 
