@@ -8,6 +8,7 @@
 //! Entry point: [`main`].
 
 mod call;
+mod cdr;
 mod census;
 mod check;
 mod check_config;
@@ -16,10 +17,12 @@ mod host;
 mod limits;
 mod log;
 mod process;
+mod records;
 mod route_test;
 mod schema;
 mod serve;
 mod state_dir;
+mod when;
 mod wire_config;
 
 use std::io::Write;
@@ -50,6 +53,7 @@ enum Command {
     Serve(serve::Serve),
     Call(call::Call),
     Check(check::Check),
+    Cdr(cdr::Cdr),
     Limits(limits::Limits),
     RouteTest(route_test::RouteTest),
     Schema(schema::Schema),
@@ -84,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Call(call) => call.run(),
         Command::Check(check) => check.run(),
+        Command::Cdr(cdr) => cdr.run(),
         Command::Limits(limits) => limits.run(),
         Command::RouteTest(test) => test.run(),
         Command::Schema(schema) => schema.run(),

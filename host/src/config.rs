@@ -24,6 +24,7 @@ mod listen;
 mod number;
 mod origin;
 mod reader;
+mod records;
 mod route;
 pub mod schema;
 mod shape;
@@ -41,6 +42,7 @@ pub use limits::Limits;
 pub use listen::{Listen, Transport};
 pub use number::NumberRule;
 pub use origin::Origin;
+pub use records::{RecordStore, Records};
 pub use route::{Miss, Route, RouteTarget};
 pub use tenant::{DialRule, Flow, Tenant};
 pub use trunk::{Proxy, Trunk, TrunkNumber};
@@ -81,6 +83,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// `[log]`
     pub log: Log,
+    /// `[records]`
+    pub records: Records,
     /// `[limits]` and its sub-tables.
     pub limits: Limits,
     /// `[[tenant]]`, then the files of the folder `tenants` in the order of their names.
@@ -146,6 +150,7 @@ impl Config {
         let state_dir = root.string("state_dir").map(|path| path.value);
         let state_dir = source.path(state_dir.as_deref().unwrap_or(".callbox"));
         let log = Self::log(source, root.section("log"));
+        let records = records::read(source, root.section("records"));
         let limits = Self::limits(source, root.section("limits"));
         let common = tenant::Common {
             limits: &limits.tenant,
@@ -167,6 +172,7 @@ impl Config {
             cache_dir,
             state_dir,
             log,
+            records,
             limits,
             tenants: everyone.tenants,
             routes: everyone.routes,
@@ -198,6 +204,7 @@ impl Config {
         let call = section.section("call");
         let plugin = section.section("plugin");
         let tenant = section.section("tenant");
+        let record = section.section("record");
         source.limits(Some(section), limits::HostLimits::ROWS, |name, value| {
             limits.host.set(name, value)
         });
@@ -215,6 +222,9 @@ impl Config {
         });
         source.limits(tenant, limits::TenantLimits::ROWS, |name, value| {
             limits.tenant.set(name, value)
+        });
+        source.limits(record, limits::RecordLimits::ROWS, |name, value| {
+            limits.record.set(name, value)
         });
         limits
     }

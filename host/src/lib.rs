@@ -8,5 +8,6 @@ pub mod call;
 pub mod cli;
 pub mod config;
 pub mod plugin;
+pub mod record;
 pub mod tenant;
 pub mod wire;

@@ -15,6 +15,7 @@ mod flow;
 mod job;
 mod plan;
 mod quota;
+mod record;
 mod runs;
 mod schedule;
 mod siblings;

@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::anyhow;
 
 use super::census::Census;
 use super::host::Host;
 use super::state_dir::StateDir;
-use super::{Failure, log};
+use super::{Failure, log, records};
 use crate::config::{Config, Listen, LogFormat};
 use crate::tenant::Loaded;
 use crate::wire::Wire;
@@ -67,6 +68,8 @@ impl Serve {
         let state = StateDir::open(&config.state_dir).map_err(|error| Failure::Failed(error.into()))?;
         tracing::debug!(folder = %state.path().display(), "state folder");
         let host = Host::new(&config, config.limits.host.calls_max)?;
+        let (recorder, writer) = records::start(&config, state.path(), host.calls_max)?;
+        host.directory.keep_records(recorder);
         let loaded = host.control.block_on(host.directory.load_all(&host.loader));
         let mut signals = host.signals()?;
         let mut census = host.control.block_on(async { Census::new() })?;
@@ -89,6 +92,9 @@ impl Serve {
             "stopping: no new calls, hanging up those that are up"
         );
         host.stop(wire, &mut signals);
+        if let Some(writer) = writer {
+            writer.stop(Duration::from_millis(config.limits.record.flush_ms));
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

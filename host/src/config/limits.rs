@@ -454,6 +454,25 @@ limits! {
             "The same at once: as much as 64 calls may write.",
             "as log_rate.";
     }
+
+    /// `[limits.record]`: the way of call records to their store.
+    ["limits.record"] RecordLimits {
+        queue: usize = 16_384, 16..=1_048_576, "records",
+            "That wait to be written: half a minute of a host at 500 calls a second whose disk does not answer; 1–2 KB each.",
+            "the record is lost and counted; with when_full = \"refuse-calls\" new calls get 503 instead, and those that are up keep their places.";
+        batch: usize = 512, 1..=10_000, "records",
+            "Of one transaction.",
+            "the next transaction takes the rest.";
+        batch_ms: u64 = 50, 0..=10_000, "milliseconds",
+            "How long a record waits for others to share its transaction: what a host that is killed may lose.",
+            "the batch is written.";
+        flush_ms: u64 = 5_000, 0..=600_000, "milliseconds",
+            "How long a stopping host waits for the store to take what waits.",
+            "the host exits and logs how many records it left.";
+        jsonl_max_bytes: u64 = 104_857_600, 65_536..=1_099_511_627_776, "bytes",
+            "One file of JSON lines.",
+            "the file is renamed to NAME.TIME and a new one begun.";
+    }
 }
 
 /// Every limit of the host.
@@ -471,6 +490,8 @@ pub struct Limits {
     pub plugin: PluginLimits,
     /// `[limits.tenant]`
     pub tenant: TenantLimits,
+    /// `[limits.record]`
+    pub record: RecordLimits,
 }
 
 /// Keys of earlier versions, as the group, the key, and the row that took its place.
@@ -493,6 +514,7 @@ impl Limits {
             "limits.call" => self.call.get(row.name),
             "limits.plugin" => self.plugin.get(row.name),
             "limits.tenant" => self.tenant.get(row.name),
+            "limits.record" => self.record.get(row.name),
             _ => None,
         }
     }

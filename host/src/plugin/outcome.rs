@@ -97,6 +97,35 @@ impl Outcome {
         matches!(self, Outcome::Finished | Outcome::Failed(_))
     }
 
+    /// The limit that ended it, if one did: its name in the table of limits.
+    pub fn limit(&self) -> Option<&'static str> {
+        Some(match self {
+            Outcome::OutOfFuel {
+                budget: Budget::Burst,
+                ..
+            } => "limits.plugin.fuel_burst",
+            Outcome::OutOfFuel {
+                budget: Budget::Total,
+                ..
+            } => "limits.plugin.fuel_total",
+            Outcome::OutOfMemory { .. } => "limits.plugin.memory_max_bytes",
+            Outcome::TenantOutOfMemory { .. } => "limits.tenant.memory_max_bytes",
+            Outcome::TablesTooLarge { .. } => "limits.plugin.table_elements",
+            Outcome::StackOverflow { .. } => "limits.plugin.stack_max_bytes",
+            Outcome::HostCallTooLarge { .. } => "limits.plugin.hostcall_fuel",
+            Outcome::TooManyHandles { .. } => "limits.plugin.handles_max",
+            Outcome::TooManyResources { .. } => "limits.plugin.resources_max",
+            Outcome::TooLong { limit, .. } => limit,
+            Outcome::PoolFull(_) => "limits.calls_max",
+            Outcome::Finished
+            | Outcome::Failed(_)
+            | Outcome::Panicked(_)
+            | Outcome::Trapped(_)
+            | Outcome::Exited(_)
+            | Outcome::NotInstantiated(_) => return None,
+        })
+    }
+
     /// A short name for metrics and records; never changes.
     pub fn name(&self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! All tenants of a host: finds the flow for a call, admits the call, and starts it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -16,6 +16,7 @@ use crate::call::{IncomingCall, IncomingCalls, Refusal, SessionContext, ShardQue
 use crate::config::Config;
 use crate::config::limits::CallLimits;
 use crate::plugin::{Loader, TrapPolicy, World, run_call};
+use crate::record::Recorder;
 
 /// Files that are read and compiled at the same time; the loader bounds the compilers among them further.
 const LOADS_AT_ONCE: usize = 8;
@@ -32,6 +33,7 @@ pub struct Directory {
     /// Runs that a flow did not end itself.
     pub(super) trapped: AtomicU64,
     pub(super) myself: Weak<Self>,
+    pub(super) recorder: OnceLock<Recorder>,
 }
 
 /// How the loading of one flow went.
@@ -60,6 +62,7 @@ impl Directory {
                 refused: AtomicU64::new(0),
                 trapped: AtomicU64::new(0),
                 myself: Weak::clone(myself),
+                recorder: OnceLock::new(),
             }
         })
     }
@@ -184,6 +187,9 @@ impl IncomingCalls for Directory {
             );
             return Err(Refusal::new(500));
         };
+        if self.has_no_room_for_records() {
+            return Err(self.busy("limits.record.queue reached", found));
+        }
         let Some(permit) = self.runs.permit() else {
             return Err(self.busy("limits.calls_max reached", found));
         };

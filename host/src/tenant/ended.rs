@@ -13,6 +13,7 @@ use crate::plugin::RunReport;
 impl Directory {
     pub(super) fn ended(&self, found: &Found, version: &Version, report: &RunReport) {
         version.tally.runs.fetch_add(1, Ordering::Relaxed);
+        self.record(found, version, report);
         if !report.outcome.is_return() {
             version.tally.traps.fetch_add(1, Ordering::Relaxed);
             self.trapped.fetch_add(1, Ordering::Relaxed);

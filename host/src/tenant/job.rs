@@ -158,6 +158,9 @@ impl Directory {
         if version.flow.world() != World::JobFlow {
             return Err(NoJob::TakesCalls);
         }
+        if self.has_no_room_for_records() {
+            return Err(NoJob::Busy("limits.record.queue"));
+        }
         let permit = permit()?;
         let shard = self.runs.shard().ok_or(NoJob::NoShard)?;
         let session = Session::begin(self.context(found, &version), shard);

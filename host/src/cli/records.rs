@@ -1,0 +1,47 @@
+//! What `serve` does about call records: starts their thread as the configuration says, and ends it.
+//!
+//! Entry point: [`start`].
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::config::{Config, RecordStore};
+use crate::record::{Bounds, JsonLines, Recorder, Sink, Sqlite, WhenFull, Writer};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Where ended sessions leave their records, and the thread that writes them if they are kept. A store that does not work
+/// is no reason not to start: the thread tries again.
+pub(super) fn start(
+    config: &Config,
+    state_dir: &Path,
+    calls_max: usize,
+) -> anyhow::Result<(Recorder, Option<Writer>)> {
+    let (records, limits) = (&config.records, &config.limits.record);
+    let Some(file) = records.file(state_dir) else {
+        return Ok((Recorder::none(), None));
+    };
+    let keep = records
+        .keep_days
+        .map(|days| DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX)));
+    let sink: Box<dyn Sink> = match records.store {
+        RecordStore::JsonLines => Box::new(JsonLines::new(file, records.fsync, limits.jsonl_max_bytes)),
+        RecordStore::Sqlite | RecordStore::None => Box::new(Sqlite::new(file, records.fsync, keep)),
+    };
+    let bounds = Bounds {
+        queue: limits.queue,
+        batch: limits.batch,
+        batch_wait: Duration::from_millis(limits.batch_ms),
+        sessions: calls_max,
+    };
+    let when_full = match records.refuse_calls {
+        true => WhenFull::RefuseCalls,
+        false => WhenFull::Drop,
+    };
+    tracing::debug!(place = sink.place(), "call records");
+    let (recorder, writer) =
+        Recorder::start(sink, &bounds, when_full).context("cannot start the thread of the call records")?;
+    Ok((recorder, Some(writer)))
+}
