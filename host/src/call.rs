@@ -49,6 +49,7 @@ mod target;
 mod tenant_bounds;
 mod text;
 mod transfer;
+mod view;
 mod wait;
 
 pub use allowance::Allowance;
@@ -82,3 +83,4 @@ pub use target::DialTarget;
 pub use tenant_bounds::{Place, Reading, TenantBounds};
 pub use text::{Body, Header, ReceivedHeader};
 pub use transfer::TransferResult;
+pub use view::SessionView;

@@ -14,14 +14,20 @@ mod check;
 mod check_config;
 mod compile;
 mod host;
+mod job;
 mod limits;
 mod log;
+mod post;
 mod process;
+mod ps;
+mod reach;
 mod records;
 mod route_test;
 mod schema;
 mod serve;
 mod state_dir;
+mod status;
+mod table;
 mod when;
 mod wire_config;
 
@@ -36,6 +42,8 @@ Examples:
   callbox call acme/campaign --config callbox.toml --arg list=monday
   callbox check flow.wasm
   callbox check --config callbox.toml
+  callbox status --config callbox.toml
+  callbox ps --config callbox.toml --watch
   callbox limits
 
 Exit status: 0 success; 1 what was asked for failed; 2 it could not be tried.";
@@ -54,6 +62,10 @@ enum Command {
     Call(call::Call),
     Check(check::Check),
     Cdr(cdr::Cdr),
+    Status(status::Status),
+    Ps(ps::Ps),
+    Post(post::Post),
+    Job(job::Job),
     Limits(limits::Limits),
     RouteTest(route_test::RouteTest),
     Schema(schema::Schema),
@@ -89,6 +101,10 @@ pub fn main() -> ExitCode {
         Command::Call(call) => call.run(),
         Command::Check(check) => check.run(),
         Command::Cdr(cdr) => cdr.run(),
+        Command::Status(status) => status.run(),
+        Command::Ps(ps) => ps.run(),
+        Command::Post(post) => post.run(),
+        Command::Job(job) => job.run(),
         Command::Limits(limits) => limits.run(),
         Command::RouteTest(test) => test.run(),
         Command::Schema(schema) => schema.run(),
@@ -102,6 +118,12 @@ pub fn main() -> ExitCode {
     // With nobody to read it there is nothing left to do.
     let _ = writeln!(std::io::stderr(), "callbox: {error:#}");
     ExitCode::from(status)
+}
+
+/// Prints a value of the admin API for programs.
+fn json(out: &mut impl Write, value: &impl serde::Serialize) -> std::io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //!
 //! Entry point: [`Config::load`].
 
+mod admin;
 mod cidr;
 mod claims;
 mod credential;
@@ -33,6 +34,7 @@ mod trunk;
 
 use std::path::{Path, PathBuf};
 
+pub use admin::{Admin, AdminTcp, admin_socket};
 pub use cidr::Cidr;
 pub use credential::{Credential, Secret};
 pub use cron::Cron;
@@ -81,6 +83,8 @@ pub struct Config {
     pub cache_dir: Option<PathBuf>,
     /// `state_dir`: what the host keeps over its restarts. `.callbox` beside the configuration when nothing is said.
     pub state_dir: PathBuf,
+    /// `[admin]`
+    pub admin: Admin,
     /// `[log]`
     pub log: Log,
     /// `[records]`
@@ -148,7 +152,8 @@ impl Config {
         });
         let cache_dir = root.string("cache_dir").map(|path| source.path(&path.value));
         let state_dir = root.string("state_dir").map(|path| path.value);
-        let state_dir = source.path(state_dir.as_deref().unwrap_or(".callbox"));
+        let state_dir = admin::state_folder(source, state_dir.as_deref());
+        let admin = admin::read(source, root.section("admin"), &state_dir);
         let log = Self::log(source, root.section("log"));
         let records = records::read(source, root.section("records"));
         let limits = Self::limits(source, root.section("limits"));
@@ -171,6 +176,7 @@ impl Config {
                 .unwrap_or_else(|| concat!("callbox/", env!("CARGO_PKG_VERSION")).to_owned()),
             cache_dir,
             state_dir,
+            admin,
             log,
             records,
             limits,
@@ -205,6 +211,7 @@ impl Config {
         let plugin = section.section("plugin");
         let tenant = section.section("tenant");
         let record = section.section("record");
+        let admin = section.section("admin");
         source.limits(Some(section), limits::HostLimits::ROWS, |name, value| {
             limits.host.set(name, value)
         });
@@ -225,6 +232,9 @@ impl Config {
         });
         source.limits(record, limits::RecordLimits::ROWS, |name, value| {
             limits.record.set(name, value)
+        });
+        source.limits(admin, limits::AdminLimits::ROWS, |name, value| {
+            limits.admin.set(name, value)
         });
         limits
     }

@@ -13,6 +13,7 @@ mod directory;
 mod ended;
 mod flow;
 mod job;
+mod overview;
 mod plan;
 mod quota;
 mod record;
@@ -22,3 +23,4 @@ mod siblings;
 
 pub use directory::{Directory, Loaded};
 pub use job::{Job, JobArgs, NoJob};
+pub use overview::{FlowOverview, Overview};

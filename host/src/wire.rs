@@ -27,11 +27,13 @@ mod stream;
 mod table;
 mod tally;
 mod udp;
+mod view;
 
 pub use bind::Bound;
 pub use shard::{ShardCore, ShardIndex, ShardWaker};
 pub use start::{Wire, WireConfig, WireError, start};
 pub use stats::WireStats;
+pub use view::WireView;
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@
     clippy::print_stderr
 )]
 
+pub mod admin;
 pub mod baresip;
 pub mod callee;
 pub mod cli;

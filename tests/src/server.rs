@@ -27,6 +27,7 @@ pub struct Setup {
     tenants: Vec<(String, String)>,
     dial: Vec<(String, Vec<String>)>,
     routes: String,
+    lines: String,
     cache: Option<PathBuf>,
     cores: Option<String>,
     level: Option<String>,
@@ -50,6 +51,7 @@ impl Setup {
             tenants: Vec::new(),
             dial: Vec::new(),
             routes: String::new(),
+            lines: String::new(),
             cache: None,
             cores: None,
             level: None,
@@ -71,6 +73,12 @@ impl Setup {
     pub fn dial(mut self, tenant: &str, rules: &[&str]) -> Self {
         let rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
         self.dial.push((tenant.to_owned(), rules));
+        self
+    }
+
+    /// Further lines of the configuration: whole tables.
+    pub fn lines(mut self, lines: &str) -> Self {
+        writeln!(self.lines, "{lines}").unwrap();
         self
     }
 
@@ -165,6 +173,7 @@ impl Setup {
         for (group, keys) in groups {
             writeln!(text, "{group}\n{}", keys.join("\n")).unwrap();
         }
+        text.push_str(&self.lines);
         for (name, flows) in &self.tenants {
             let dial: Vec<&String> = self
                 .dial

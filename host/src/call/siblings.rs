@@ -3,7 +3,7 @@
 //! Which sessions and flows there are is not known here. Entry points: [`Session::spawn`], [`Session::send`]; whoever keeps the
 //! sessions implements [`Siblings`].
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::error::CallError;
@@ -27,10 +27,12 @@ pub trait Siblings: Send + Sync + 'static {
 }
 
 /// How a session is reached without keeping it alive.
+#[derive(Clone)]
 pub struct SessionAddress(Weak<SessionShared>);
 
 impl SessionAddress {
-    pub(super) fn upgrade(&self) -> Option<std::sync::Arc<SessionShared>> {
+    /// The session, while it lives.
+    pub(super) fn upgrade(&self) -> Option<Arc<SessionShared>> {
         self.0.upgrade()
     }
 
@@ -56,7 +58,7 @@ impl Session {
     /// How others reach this session.
     #[must_use]
     pub fn address(&self) -> SessionAddress {
-        SessionAddress(std::sync::Arc::downgrade(&self.shared))
+        SessionAddress(Arc::downgrade(&self.shared))
     }
 
     /// Starts another flow of the tenant in a session of its own, so much later, and returns its id. It outlives this one.

@@ -119,6 +119,11 @@ impl Beginning {
         }
     }
 
+    /// Milliseconds since 1970.
+    pub(super) fn wall_ms(self) -> u64 {
+        self.wall_ms
+    }
+
     fn ms_at(self, moment: Instant) -> u64 {
         let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         match moment.checked_duration_since(self.at) {
@@ -176,7 +181,7 @@ impl SessionAddress {
 }
 
 impl SessionShared {
-    fn legs_summary(&self) -> LegsSummary {
+    pub(super) fn legs_summary(&self) -> LegsSummary {
         // Looked at before the past is: a leg that ends in between is seen twice rather than not at all, and taken once.
         let live: Vec<LegSummary> = self.legs().iter().filter_map(|leg| leg.summary()).collect();
         let inner = self.lock();

@@ -61,7 +61,8 @@ pub(super) struct Call {
     log_level: Option<String>,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+/// `KEY=VALUE` of the command line.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .filter(|(key, _)| !key.is_empty())
         .map(|(key, value)| (key.to_owned(), value.to_owned()))

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::process;
 use super::wire_config::wire_config;
+use crate::admin::{self, Node};
 use crate::call::{Exchange, IncomingCalls, Neighbours, ShardQueue};
 use crate::config::Config;
 use crate::plugin::{Engine, Loader};
@@ -79,6 +80,20 @@ impl Host {
             Exchange::new(queue, Arc::clone(&incoming)).among(&neighbours)
         })
         .context("cannot start")
+    }
+
+    /// Serves the admin API, until what is returned is dropped.
+    pub(super) fn open_admin(&self, config: &Config, wire: &Wire) -> anyhow::Result<admin::Open> {
+        let _within = self.control.enter();
+        let door = admin::open(&config.admin).context("cannot start")?;
+        tracing::debug!(socket = %door.socket().display(), address = ?door.address(), "admin API");
+        let node = Node::new(
+            Arc::new(config.clone()),
+            Arc::clone(&self.directory),
+            self.loader.clone(),
+            wire.view(),
+        );
+        Ok(door.serve(&node))
     }
 
     /// Ends everything in order: calls are hung up, registrations and subscriptions taken back, and the peers' answers

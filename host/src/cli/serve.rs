@@ -74,6 +74,7 @@ impl Serve {
         let mut signals = host.signals()?;
         let mut census = host.control.block_on(async { Census::new() })?;
         let wire = host.listen(&config)?;
+        let admin = host.open_admin(&config, &wire)?;
 
         announce(&mut io::stdout().lock(), &wire, &loaded, host.calls_max)?;
         host.directory.start_jobs();
@@ -95,6 +96,7 @@ impl Serve {
         if let Some(writer) = writer {
             writer.stop(Duration::from_millis(config.limits.record.flush_ms));
         }
+        drop(admin);
         Ok(ExitCode::SUCCESS)
     }
 }

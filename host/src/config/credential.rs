@@ -95,14 +95,20 @@ fn read_one(source: &Source<'_>, name: String, mut section: Section<'_, '_>) -> 
 }
 
 /// Where a secret is.
-enum Place {
+pub(super) enum Place {
     Here(Located<String>),
     File(Located<String>),
     Environment(Located<String>),
 }
 
 impl Place {
-    fn secret(self, source: &Source<'_>) -> Option<Secret> {
+    /// Where the place itself is written.
+    pub(super) fn at(&self) -> (usize, String) {
+        let (Self::Here(text) | Self::File(text) | Self::Environment(text)) = self;
+        (text.at, text.key.clone())
+    }
+
+    pub(super) fn secret(self, source: &Source<'_>) -> Option<Secret> {
         let (at, key, text) = match self {
             Self::Here(text) => (text.at, text.key, text.value),
             Self::File(file) => {

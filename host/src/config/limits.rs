@@ -2,7 +2,7 @@
 //! peer or a flow gets when it is hit.
 //!
 //! Knows nothing of the layers that obey it: each layer takes its group ([`SipLimits`], [`WireLimits`], [`CallLimits`],
-//! [`PluginLimits`], [`TenantLimits`]) as plain numbers. Units stand last in the names (`_ms`, `_s`, `_bytes`); a name without a unit is a
+//! [`PluginLimits`], [`TenantLimits`], [`AdminLimits`]) as plain numbers. Units stand last in the names (`_ms`, `_s`, `_bytes`); a name without a unit is a
 //! count. Invariant: a number is in its range from the moment it is read, so no layer checks it again.
 //!
 //! Entry points: [`Limits`] and [`table`].
@@ -473,6 +473,19 @@ limits! {
             "One file of JSON lines.",
             "the file is renamed to NAME.TIME and a new one begun.";
     }
+
+    /// `[limits.admin]`: the admin API.
+    ["limits.admin"] AdminLimits {
+        connections_max: usize = 64, 4..=4_096, "connections",
+            "Operators, scripts and a scraper: each holds one for a moment.",
+            "the next one waits until one is closed.";
+        body_max_bytes: usize = 65_536, 1_024..=1_048_576, "bytes",
+            "The body of a request: an event, the arguments of a job. A flow that is deployed has a bound of its own.",
+            "413.";
+        request_ms: u64 = 10_000, 100..=600_000, "milliseconds",
+            "From the head of a request to that of its answer, and for the head itself; what takes longer by nature has a bound of its own.",
+            "503, or the connection is closed.";
+    }
 }
 
 /// Every limit of the host.
@@ -492,6 +505,8 @@ pub struct Limits {
     pub tenant: TenantLimits,
     /// `[limits.record]`
     pub record: RecordLimits,
+    /// `[limits.admin]`
+    pub admin: AdminLimits,
 }
 
 /// Keys of earlier versions, as the group, the key, and the row that took its place.
@@ -515,6 +530,7 @@ impl Limits {
             "limits.plugin" => self.plugin.get(row.name),
             "limits.tenant" => self.tenant.get(row.name),
             "limits.record" => self.record.get(row.name),
+            "limits.admin" => self.admin.get(row.name),
             _ => None,
         }
     }

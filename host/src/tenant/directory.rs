@@ -27,7 +27,7 @@ pub struct Directory {
     plan: ArcSwap<Plan>,
     room: Arc<WaitingRoom>,
     pub(super) runs: Arc<Runs>,
-    limits: Arc<CallLimits>,
+    pub(super) limits: Arc<CallLimits>,
     retry_after: Duration,
     refused: AtomicU64,
     /// Runs that a flow did not end itself.

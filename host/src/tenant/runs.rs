@@ -85,6 +85,24 @@ impl Runs {
         }
     }
 
+    /// How many may run at a time.
+    pub(super) fn most(&self) -> usize {
+        self.permits_in_all
+    }
+
+    /// Where the sessions are reached that are alive; those of one tenant, if one is named. In no order.
+    pub(super) fn addresses(&self, tenant: Option<&str>) -> Vec<SessionAddress> {
+        let wanted = |entry: &&Entry| tenant.is_none_or(|tenant| *entry.tenant == *tenant);
+        let sessions = self.sessions();
+        let entries = sessions.values().filter(wanted);
+        entries.map(|entry| entry.address.clone()).collect()
+    }
+
+    /// Where this session is reached.
+    pub(super) fn address(&self, id: &str) -> Option<SessionAddress> {
+        self.sessions().get(id).map(|entry| entry.address.clone())
+    }
+
     /// Puts a payload into the mailbox of a session of the tenant. Another tenant's session is as if it were not there.
     pub(super) fn send(&self, tenant: &str, session: &str, payload: Body) -> Result<(), CallError> {
         match self.sessions().get(session) {

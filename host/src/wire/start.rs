@@ -94,7 +94,7 @@ fn why(listen: Listen, error: &io::Error) -> String {
 
 /// A running wire. Dropping it leaves the shards running; [`Wire::shutdown`] ends them.
 pub struct Wire {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     wakers: Vec<ShardWaker>,
     threads: Vec<JoinHandle<()>>,
 }

@@ -1,0 +1,47 @@
+//! The host as the admin API sees it.
+//!
+//! Entry type: [`Node`], one a process, shared by all handlers.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use crate::config::Config;
+use crate::config::limits::AdminLimits;
+use crate::plugin::Loader;
+use crate::tenant::Directory;
+use crate::wire::WireView;
+
+/// What handlers look at and act on. Its parts are shared with the host; it owns nothing of it.
+pub struct Node {
+    /// What the host was started with.
+    pub config: Arc<Config>,
+    /// Tenants, flows, and what runs.
+    pub directory: Arc<Directory>,
+    /// Compiles and loads flows.
+    pub loader: Loader,
+    /// The sockets.
+    pub wire: WireView,
+    /// By the clock, for people.
+    pub(super) started: SystemTime,
+    /// The same, to measure from.
+    pub(super) since: Instant,
+}
+
+impl Node {
+    /// The host that has just started.
+    #[must_use]
+    pub fn new(config: Arc<Config>, directory: Arc<Directory>, loader: Loader, wire: WireView) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            directory,
+            loader,
+            wire,
+            started: SystemTime::now(),
+            since: Instant::now(),
+        })
+    }
+
+    pub(super) fn limits(&self) -> &AdminLimits {
+        &self.config.limits.admin
+    }
+}

@@ -1,0 +1,151 @@
+//! `GET /v1/status`: is it well, what does it serve, how full is it.
+
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use serde::{Deserialize, Serialize};
+
+use super::Routes;
+use super::node::Node;
+
+/// The host at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of callbox.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// `serving`, or `draining`: no new calls.
+    pub state: String,
+    /// Seconds since 1970.
+    pub started: u64,
+    /// Seconds since the start.
+    pub uptime_s: u64,
+    /// SIP.
+    pub listeners: Vec<Listener>,
+    /// Calls and jobs.
+    pub calls: Calls,
+    /// What is alive below calls.
+    pub wire: Wire,
+    /// Every flow, in the order of the configuration.
+    pub flows: Vec<Flow>,
+}
+
+/// A SIP listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// `udp` or `tcp`.
+    pub transport: String,
+    /// Where it is bound.
+    pub local: String,
+    /// What peers are told.
+    pub advertised: String,
+}
+
+/// Calls and jobs of the whole host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    /// Whose flow runs.
+    pub now: usize,
+    /// As many as may.
+    pub max: usize,
+    /// Refused with 503 since the start.
+    pub refused: u64,
+    /// Not ended by their flow, since the start.
+    pub trapped: u64,
+}
+
+/// What is alive in the SIP stack, over all threads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wire {
+    /// SIP threads.
+    pub threads: usize,
+    /// Legs.
+    pub legs: usize,
+    /// Dialogs.
+    pub dialogs: usize,
+    /// Transactions, those that only wait to be forgotten included.
+    pub transactions: usize,
+    /// Registrations that flows hold elsewhere.
+    pub registrations: usize,
+    /// Subscriptions that flows hold elsewhere.
+    pub subscriptions: usize,
+    /// Timers.
+    pub timers: usize,
+    /// TCP connections.
+    pub connections: usize,
+}
+
+/// A flow of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Whose it is.
+    pub tenant: String,
+    /// Its name.
+    pub flow: String,
+    /// What new calls get; null when nothing could be loaded.
+    pub version: Option<String>,
+    /// Runs of this version that have ended.
+    pub runs: u64,
+    /// Those of them that the flow did not end itself.
+    pub traps: u64,
+}
+
+pub(super) fn routes() -> Routes {
+    Router::new().route("/v1/status", get(status))
+}
+
+async fn status(State(node): State<Arc<Node>>) -> Json<Status> {
+    let overview = node.directory.overview();
+    let counts = node.wire.counts();
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        state: if overview.draining { "draining" } else { "serving" }.to_owned(),
+        started: node
+            .started
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs()),
+        uptime_s: node.since.elapsed().as_secs(),
+        listeners: node
+            .wire
+            .listeners()
+            .map(|bound| Listener {
+                transport: bound.transport.to_string(),
+                local: bound.local.to_string(),
+                advertised: bound.advertised.to_string(),
+            })
+            .collect(),
+        calls: Calls {
+            now: overview.calls,
+            max: overview.calls_max,
+            refused: overview.refused,
+            trapped: overview.trapped,
+        },
+        wire: Wire {
+            threads: node.wire.shards(),
+            legs: counts.legs,
+            dialogs: counts.dialogs,
+            transactions: counts.transactions,
+            registrations: counts.registrations,
+            subscriptions: counts.subscriptions,
+            timers: counts.timers,
+            connections: node.wire.connections(),
+        },
+        flows: overview
+            .flows
+            .into_iter()
+            .map(|flow| Flow {
+                tenant: flow.tenant,
+                flow: flow.flow,
+                version: flow.version,
+                runs: flow.runs,
+                traps: flow.traps,
+            })
+            .collect(),
+    })
+}

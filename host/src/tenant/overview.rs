@@ -1,0 +1,104 @@
+//! What an operator sees of the tenants and of what runs: plain values, read at one moment; and what an operator may do to it.
+//!
+//! Entry points: [`Directory::overview`], [`Directory::sessions`], [`Directory::post`], [`Directory::start_job`]. No lock is held
+//! while text is made.
+
+use std::sync::atomic::Ordering;
+
+use super::directory::Directory;
+use super::job::{JobArgs, NoJob};
+use super::plan::Found;
+use crate::call::{Body, CallError, SessionView};
+
+/// The host's calls and flows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overview {
+    /// No new calls are taken.
+    pub draining: bool,
+    /// Calls and jobs whose flow runs.
+    pub calls: usize,
+    /// As many as may run at a time.
+    pub calls_max: usize,
+    /// Calls refused with 503 since the start.
+    pub refused: u64,
+    /// Calls and jobs since the start that their flow did not end itself.
+    pub trapped: u64,
+    /// In the order of the configuration.
+    pub flows: Vec<FlowOverview>,
+}
+
+/// One flow of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowOverview {
+    /// Whose it is.
+    pub tenant: String,
+    /// Its name.
+    pub flow: String,
+    /// What new calls get; none when nothing could be loaded.
+    pub version: Option<String>,
+    /// Runs of this version that have ended.
+    pub runs: u64,
+    /// Those of them that the flow did not end itself.
+    pub traps: u64,
+}
+
+impl Directory {
+    /// The host's calls and flows at this moment.
+    #[must_use]
+    pub fn overview(&self) -> Overview {
+        Overview {
+            draining: self.runs.is_draining(),
+            calls: self.calls(),
+            calls_max: self.runs.most(),
+            refused: self.refused(),
+            trapped: self.trapped(),
+            flows: self.plan().flows().map(|found| flow(&found)).collect(),
+        }
+    }
+
+    /// The sessions that are alive, oldest first; of one tenant, if one is named.
+    #[must_use]
+    pub fn sessions(&self, tenant: Option<&str>) -> Vec<SessionView> {
+        let addresses = self.runs.addresses(tenant);
+        let mut views: Vec<SessionView> = addresses.iter().filter_map(|address| address.view()).collect();
+        views.sort_by(|one, other| (one.began_ms, &one.id).cmp(&(other.began_ms, &other.id)));
+        views
+    }
+
+    /// Puts a payload into the mailbox of a session, whoever's it is. None when there is no such session.
+    pub fn post(&self, id: &str, content_type: &str, data: Vec<u8>) -> Option<Result<(), CallError>> {
+        let address = self.runs.address(id)?;
+        let limits = &self.limits;
+        Some(Body::parse(content_type, data, limits).and_then(|payload| address.post(payload)))
+    }
+
+    /// Starts a run of the flow `tenant/flow`; the id of its session.
+    ///
+    /// # Errors
+    /// [`NoJob`]; nothing has begun.
+    pub fn start_job(&self, flow: &str, args: &JobArgs) -> Result<String, NoJob> {
+        let job = self.job(flow, args)?;
+        let id = job.id().to_owned();
+        self.runs.runtime().spawn(job.run());
+        Ok(id)
+    }
+
+    /// One session, if it is alive.
+    #[must_use]
+    pub fn session(&self, id: &str) -> Option<SessionView> {
+        self.runs.address(id)?.view()
+    }
+}
+
+fn flow(Found { account, flow }: &Found) -> FlowOverview {
+    let version = flow.current();
+    let tally =
+        |pick: fn(&super::flow::Tally) -> u64| version.as_ref().map_or(0, |version| pick(&version.tally));
+    FlowOverview {
+        tenant: account.name.to_string(),
+        flow: flow.name.to_string(),
+        runs: tally(|tally| tally.runs.load(Ordering::Relaxed)),
+        traps: tally(|tally| tally.traps.load(Ordering::Relaxed)),
+        version: version.map(|version| version.name.to_string()),
+    }
+}

@@ -1,0 +1,59 @@
+//! What a wire tells of itself, for those who only look.
+//!
+//! Entry type: [`WireView`]. It keeps nothing alive but numbers: a wire that has been shut down still tells its last ones.
+
+use std::sync::Arc;
+
+use callbox_sip::endpoint::Counts;
+
+use super::bind::Bound;
+use super::shared::Shared;
+use super::start::Wire;
+use super::stats::WireStats;
+
+/// A look at a wire, from any thread. Cheap to clone; reading takes no lock that a shard waits for.
+#[derive(Clone)]
+pub struct WireView {
+    shared: Arc<Shared>,
+}
+
+impl Wire {
+    /// For those who only look.
+    #[must_use]
+    pub fn view(&self) -> WireView {
+        WireView {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl WireView {
+    /// The listeners in the order of the configuration.
+    pub fn listeners(&self) -> impl Iterator<Item = &Bound> {
+        self.shared.listeners.iter().map(|listener| &listener.bound)
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shared.inboxes.len()
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn stats(&self) -> WireStats {
+        self.shared.counters.read()
+    }
+
+    /// What is alive in all endpoints.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.tallies.sum()
+    }
+
+    /// TCP connections open or being opened.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections.len()
+    }
+}

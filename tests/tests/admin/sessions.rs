@@ -1,0 +1,98 @@
+//! Sessions: seen while they live, and given events.
+
+use std::time::Instant;
+
+use callbox_tests::admin::Admin;
+use callbox_tests::flows;
+use callbox_tests::phone::SOON;
+use callbox_tests::server::Setup;
+
+use super::callbox;
+
+#[test]
+fn a_call_is_seen_while_it_is_up_and_not_after() {
+    let file = flows::example("ring");
+    let server = Setup::new()
+        .flow("1", "hello")
+        .tenant_flow("acme", "2", &file, "")
+        .start();
+    assert!(callbox(&server, &["ps"]).out.contains("0 sessions"));
+    let mut phone = server.phone();
+    let mut talking = phone.connect("1");
+    let ringing = phone.invite("2");
+    phone.wait_for(&ringing, "180", |message| message.status() == Some(180));
+
+    let all = callbox(&server, &["ps"]);
+    assert_eq!(all.code, Some(0), "{all:#?}");
+    let line = |part: &str| {
+        let line = all.out.lines().find(|line| line.contains(part));
+        line.unwrap_or_else(|| panic!("no {part} in:\n{}", all.out))
+            .to_owned()
+    };
+    assert!(line("house/1").contains("connected"), "{}", all.out);
+    assert!(line("acme/2").contains("ringing-in"), "{}", all.out);
+    assert!(all.out.contains("2 sessions"), "{}", all.out);
+
+    let admin = Admin::of(server.folder());
+    let of_acme = admin.get("/v1/sessions?tenant=acme").body;
+    assert!(
+        of_acme.contains("\"total\":1") && !of_acme.contains("house"),
+        "{of_acme}"
+    );
+    let call_id = of_acme
+        .split("\"call_id\":\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let by_call = callbox(&server, &["ps", "--call", call_id]);
+    assert!(
+        by_call.out.contains("1 sessions") && by_call.out.contains("acme/2"),
+        "{}",
+        by_call.out
+    );
+
+    phone.cancel(&ringing);
+    phone.final_response(&ringing, "INVITE");
+    phone.hang_up(&mut talking);
+    let deadline = Instant::now() + SOON;
+    while !callbox(&server, &["ps"]).out.contains("0 sessions") {
+        assert!(Instant::now() < deadline, "{}", callbox(&server, &["ps"]).out);
+    }
+}
+
+#[test]
+fn an_operator_starts_a_job_and_posts_an_event_to_it() {
+    let server = Setup::new()
+        .job("house", "desk", &flows::example("desk"), "")
+        .flow("1", "logbook")
+        .service("house", "7", "desk")
+        .start();
+    let said = callbox(
+        &server,
+        &["job", "house/desk", "--arg", "service=desk", "--arg", "calls=1"],
+    );
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    let id = said.out.trim();
+    let ps = callbox(&server, &["ps"]);
+    assert!(ps.out.contains(id) && ps.out.contains("house/desk"), "{}", ps.out);
+    let mut phone = server.phone();
+    let mut call = phone.connect("7");
+    server.wait_for_log(&["call 1 on leg"], SOON);
+    phone.hang_up(&mut call);
+
+    let mut call = phone.connect("1");
+    let ps = callbox(&server, &["ps", "--flow", "1"]);
+    let line = ps.out.lines().find(|line| line.contains("house/1")).unwrap();
+    let id = line.split(' ').next().unwrap();
+    let said = callbox(&server, &["post", id, "the agent is free"]);
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    server.wait_for_log(&["event: ", "External", "text/plain"], SOON);
+    let wrong = callbox(&server, &["post", id, "x", "--type", "no type"]);
+    assert_eq!(wrong.code, Some(1), "{wrong:#?}");
+    phone.hang_up(&mut call);
+    let said = callbox(&server, &["post", "none", "x"]);
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    assert!(said.err.contains("there is no session \"none\""), "{}", said.err);
+}
