@@ -21,6 +21,6 @@ mod runs;
 mod schedule;
 mod siblings;
 
-pub use directory::{Directory, Loaded};
+pub use directory::{Directory, Loaded, TenantUsage};
 pub use job::{Job, JobArgs, NoJob};
 pub use overview::{FlowOverview, Overview};

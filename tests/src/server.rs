@@ -26,6 +26,8 @@ pub struct Setup {
     limits: String,
     tenants: Vec<(String, String)>,
     dial: Vec<(String, Vec<String>)>,
+    /// Tenant, and a line of its table.
+    own: Vec<(String, String)>,
     routes: String,
     lines: String,
     cache: Option<PathBuf>,
@@ -50,6 +52,7 @@ impl Setup {
             limits: String::new(),
             tenants: Vec::new(),
             dial: Vec::new(),
+            own: Vec::new(),
             routes: String::new(),
             lines: String::new(),
             cache: None,
@@ -85,6 +88,13 @@ impl Setup {
     /// Sets a limit: group as in the configuration file (`limits`, `limits.sip` …), key and number.
     pub fn limit(mut self, group: &str, key: &str, value: u64) -> Self {
         writeln!(self.limits, "[{group}]\n{key} = {value}").unwrap();
+        self
+    }
+
+    /// Sets a limit of one tenant, as in its `[tenant.limits]`.
+    pub fn tenant_limit(mut self, tenant: &str, key: &str, value: u64) -> Self {
+        self.own
+            .push((tenant.to_owned(), format!("limits.{key} = {value}")));
         self
     }
 
@@ -186,7 +196,13 @@ impl Setup {
                 true => String::new(),
                 false => format!("dial = {dial:?}\n"),
             };
-            writeln!(text, "[[tenant]]\nname = {name:?}\n{dial}{flows}").unwrap();
+            let own: String = self
+                .own
+                .iter()
+                .filter(|(tenant, _)| tenant == name)
+                .map(|(_, line)| format!("{line}\n"))
+                .collect();
+            writeln!(text, "[[tenant]]\nname = {name:?}\n{dial}{own}{flows}").unwrap();
         }
         text + &self.routes
     }

@@ -123,6 +123,7 @@ impl LegShared {
             }
             inner.move_to(call);
             inner.accepting = Some(Accepting::Taken(Arc::clone(call)));
+            inner.accepted = call.take_place();
             inner.attempt = inner.attempt.wrapping_add(1);
             inner.direction = Direction::Inbound;
             inner.phase = Phase::RingingIn;
@@ -142,12 +143,13 @@ impl LegShared {
     }
 
     /// Lets go of a call that the flow has not seen; false when it is too late.
-    pub(super) fn give_back(&self, sip: callbox_sip::endpoint::LegId, attempt: u32) -> bool {
+    pub(super) fn give_back(&self, call: &ServiceCall, attempt: u32) -> bool {
         let mut inner = self.lock();
-        if inner.phase != Phase::RingingIn || inner.sip != Some(sip) || inner.attempt != attempt || inner.rang
-        {
+        let has_it = inner.phase == Phase::RingingIn && inner.sip == Some(call.sip);
+        if !has_it || inner.attempt != attempt || inner.rang {
             return false;
         }
+        call.keep_place(inner.accepted.take());
         inner.phase = Phase::Idle;
         inner.direction = Direction::Outbound;
         inner.sip = None;

@@ -191,6 +191,7 @@ impl LegShared {
 
     fn over(self: &Arc<Self>, inner: &mut LegInner, ended: &Ended) {
         inner.sip = None;
+        inner.accepted = None;
         inner.peer_offer = None;
         inner.referrals.clear();
         match inner.phase {

@@ -61,6 +61,16 @@ impl Refusal {
         }
     }
 
+    /// 480 with Retry-After: whom the call is for has no room for it. Never a 503, which would tell the proxy before us that
+    /// this whole host is out of order.
+    #[must_use]
+    pub fn later(retry_after: Duration) -> Self {
+        Self {
+            code: 480,
+            retry_after: Some(retry_after),
+        }
+    }
+
     pub(super) fn headers(&self) -> Vec<Header> {
         let seconds = |wait: Duration| wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         self.retry_after
@@ -166,12 +176,12 @@ impl IncomingCall {
     /// Opens the session that answers the call.
     pub fn open(&mut self, context: SessionContext) -> (Session, Leg) {
         let session = Session::open(session_id::next(), context, Arc::clone(&self.shard));
-        let leg = session.shared.enlist_first(|id| {
+        let leg = session.shared.enlist_first(|id, place| {
             let mut inner = LegInner::new(Phase::RingingIn, Direction::Inbound, Arc::clone(&self.shard));
             inner.sip = Some(self.sip);
             inner.remote_body = body(&self.request);
             inner.facts = Facts::Received(self.request.clone());
-            LegShared::new(id, &session.shared, inner)
+            LegShared::new(id, &session.shared, inner, Some(place))
         });
         session.shared.came_in(&leg);
         self.opened = Opened::Session(Arc::clone(&leg));

@@ -31,6 +31,7 @@ use super::referral;
 use super::reoffer::Offering;
 use super::session::SessionShared;
 use super::summary::Moments;
+use super::tenant_bounds::Place;
 use super::text::{Body, ReceivedHeader};
 use super::transfer::Progress;
 
@@ -86,6 +87,8 @@ pub(super) struct LegShared {
     pub(super) id: u32,
     pub(super) session: Arc<SessionShared>,
     inner: Mutex<LegInner>,
+    /// Among the tenant's legs, for as long as anybody knows this one; none for a leg that can do nothing.
+    _place: Option<Place>,
 }
 
 /// Finer than [`CallState`]: where commands and events cross.
@@ -137,6 +140,8 @@ pub(super) struct LegInner {
     pub(super) typed: String,
     pub(super) infos: VecDeque<(u64, InfoRequest)>,
     pub(super) accepting: Option<Accepting>,
+    /// Among the tenant's calls: a call that it has accepted.
+    pub(super) accepted: Option<Place>,
     /// How the present attempt ended, for the `make_call` that waits for it.
     pub(super) outcome: Option<Result<AnswerInfo, CallError>>,
     /// A `make_call` waits: its outcome is no event.
@@ -174,13 +179,10 @@ pub(super) struct LegInner {
 
 impl Leg {
     pub(super) fn idle(session: &Arc<SessionShared>) -> Result<Self, CallError> {
-        let shared = session.enlist(|id| {
+        let shared = session.enlist(|id, place| {
             let shard = Arc::clone(&session.shard);
-            LegShared::new(
-                id,
-                session,
-                LegInner::new(Phase::Idle, Direction::Outbound, shard),
-            )
+            let inner = LegInner::new(Phase::Idle, Direction::Outbound, shard);
+            LegShared::new(id, session, inner, Some(place))
         })?;
         Ok(Self { shared })
     }
@@ -190,7 +192,7 @@ impl Leg {
         let id = session.lock().take_id();
         let inner = LegInner::new(Phase::Surplus, Direction::Outbound, Arc::clone(&session.shard));
         Self {
-            shared: LegShared::new(id, session, inner),
+            shared: LegShared::new(id, session, inner, None),
         }
     }
 
@@ -364,11 +366,17 @@ impl Phase {
 }
 
 impl LegShared {
-    pub(super) fn new(id: u32, session: &Arc<SessionShared>, inner: LegInner) -> Arc<Self> {
+    pub(super) fn new(
+        id: u32,
+        session: &Arc<SessionShared>,
+        inner: LegInner,
+        place: Option<Place>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             session: Arc::clone(session),
             inner: Mutex::new(inner),
+            _place: place,
         })
     }
 
@@ -541,6 +549,7 @@ impl LegInner {
             typed: String::new(),
             infos: VecDeque::new(),
             accepting: None,
+            accepted: None,
             outcome: None,
             awaited: false,
             requests: Vec::new(),

@@ -140,6 +140,10 @@ impl Leg {
         if inner.phase != Phase::Idle {
             return Err(inner.wrong_state("make-call"));
         }
+        session
+            .context
+            .bounds
+            .take(|bounds| &bounds.dials, "limits.tenant.dials_rate")?;
         let attempt = inner.attempt;
         self.shared.command(
             &mut inner,

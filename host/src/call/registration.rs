@@ -21,6 +21,7 @@ use super::policy::DialRequest;
 use super::service::{Address, Listing, Service, WaitingRoom};
 use super::session::{Session, SessionShared};
 use super::target::DialTarget;
+use super::tenant_bounds::Place;
 use super::text::{self, Header};
 
 /// How to register.
@@ -73,6 +74,8 @@ pub(super) struct RegistrationShared {
     /// Who is registered, for calls in that name.
     pub(super) identity: Identity,
     inner: Mutex<Inner>,
+    /// Among the tenant's registrations.
+    _place: Place,
 }
 
 /// The parts of an address of record, and the logins that the registrar may know.
@@ -171,9 +174,9 @@ impl Session {
         };
         self.shared.may_send()?;
         let registration = Registration {
-            shared: self
-                .shared
-                .enlist_registration(|id| RegistrationShared::new(id, &self.shared, identity, request))?,
+            shared: self.shared.enlist_registration(|id, place| {
+                RegistrationShared::new(id, &self.shared, identity, request, place)
+            })?,
         };
         registration.shared.schedule();
         let started = super::wait::ready(&self.shared, options.timeout, || {
@@ -235,7 +238,13 @@ impl Drop for Registration {
 }
 
 impl RegistrationShared {
-    fn new(id: u32, session: &Arc<SessionShared>, identity: Identity, request: RegisterRequest) -> Arc<Self> {
+    fn new(
+        id: u32,
+        session: &Arc<SessionShared>,
+        identity: Identity,
+        request: RegisterRequest,
+        place: Place,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             session: Arc::clone(session),
@@ -251,6 +260,7 @@ impl RegistrationShared {
                 listing: None,
                 outcome: None,
             }),
+            _place: place,
         })
     }
 
@@ -274,7 +284,7 @@ impl RegistrationShared {
             line: inner.line.clone()?,
         };
         if inner.listing.is_none() {
-            inner.listing = Some(room.list(address, service.clone()));
+            inner.listing = Some(room.list(address, service.clone(), &self.session.context.bounds));
         }
         Some(service)
     }

@@ -163,13 +163,13 @@ impl IncomingCall {
             return Err(OVER);
         }
         let shared = session
-            .enlist(|id| {
+            .enlist(|id, place| {
                 let mut inner = LegInner::new(Phase::RingingIn, Direction::Inbound, Arc::clone(&self.shard));
                 inner.sip = Some(self.sip);
                 inner.remote_body = facts::body(&self.request);
                 inner.facts = Facts::Received(self.request.clone());
                 inner.replaces = Some(Arc::downgrade(replaced));
-                LegShared::new(id, session, inner)
+                LegShared::new(id, session, inner, Some(place))
             })
             .map_err(|_| BUSY)?;
         session.came_in(&shared);

@@ -26,7 +26,7 @@ use super::service::Services;
 use super::session_id;
 use super::subscription::SubscriptionShared;
 use super::summary::{Beginning, Past};
-use super::tenant_bounds::TenantBounds;
+use super::tenant_bounds::{Place, TenantBounds};
 use super::text::{Body, Header};
 
 /// What a session is told about itself and granted, fixed at its start.
@@ -345,10 +345,9 @@ impl SessionShared {
         if !self.sends.take() {
             return Err(CallError::limit("limits.call.sends_rate"));
         }
-        if !self.context.bounds.sends.take() {
-            return Err(CallError::limit("limits.tenant.sends_rate"));
-        }
-        Ok(())
+        self.context
+            .bounds
+            .take(|bounds| &bounds.sends, "limits.tenant.sends_rate")
     }
 
     /// Tells the session's shard that an object has commands, at once or when the turn is over.
@@ -382,44 +381,67 @@ impl SessionShared {
     /// Takes an id for a new leg and remembers the leg.
     pub(super) fn enlist(
         &self,
-        make: impl FnOnce(u32) -> Arc<LegShared>,
+        make: impl FnOnce(u32, Place) -> Arc<LegShared>,
     ) -> Result<Arc<LegShared>, CallError> {
         let bound = (self.context.limits.legs_max, "limits.call.legs_max");
-        self.admit(|inner| &mut inner.legs, bound, make)
+        let place = || {
+            Place::take(
+                &self.context.bounds,
+                |bounds| &bounds.legs,
+                "limits.tenant.legs_max",
+            )
+        };
+        self.admit(|inner| &mut inner.legs, bound, place, make)
     }
 
     /// As [`Self::enlist`], for a registration. One that is being removed still counts.
     pub(super) fn enlist_registration(
         &self,
-        make: impl FnOnce(u32) -> Arc<RegistrationShared>,
+        make: impl FnOnce(u32, Place) -> Arc<RegistrationShared>,
     ) -> Result<Arc<RegistrationShared>, CallError> {
         let most = self.context.limits.registrations_max;
         let bound = (most, "limits.call.registrations_max");
-        self.admit(|inner| &mut inner.registrations, bound, make)
+        let place = || {
+            Place::take(
+                &self.context.bounds,
+                |bounds| &bounds.registrations,
+                "limits.tenant.registrations_max",
+            )
+        };
+        self.admit(|inner| &mut inner.registrations, bound, place, make)
     }
 
     /// As [`Self::enlist`], for a subscription. One that is being ended still counts.
     pub(super) fn enlist_subscription(
         &self,
-        make: impl FnOnce(u32) -> Arc<SubscriptionShared>,
+        make: impl FnOnce(u32, Place) -> Arc<SubscriptionShared>,
     ) -> Result<Arc<SubscriptionShared>, CallError> {
         let most = self.context.limits.subscriptions_max;
         let bound = (most, "limits.call.subscriptions_max");
-        self.admit(|inner| &mut inner.subscriptions, bound, make)
+        let place = || {
+            Place::take(
+                &self.context.bounds,
+                |bounds| &bounds.subscriptions,
+                "limits.tenant.subscriptions_max",
+            )
+        };
+        self.admit(|inner| &mut inner.subscriptions, bound, place, make)
     }
 
     fn admit<T>(
         &self,
         roster: impl Fn(&mut SessionInner) -> &mut Roster<T>,
         (most, limit): (usize, &'static str),
-        make: impl FnOnce(u32) -> Arc<T>,
+        place: impl FnOnce() -> Result<Place, CallError>,
+        make: impl FnOnce(u32, Place) -> Arc<T>,
     ) -> Result<Arc<T>, CallError> {
         let mut inner = self.lock();
         if roster(&mut inner).count() >= most {
             return Err(CallError::limit(limit));
         }
+        let place = place()?;
         let id = inner.take_id();
-        let one = make(id);
+        let one = make(id, place);
         roster(&mut inner).put(id, &one);
         Ok(one)
     }
@@ -449,10 +471,11 @@ impl SessionShared {
     }
 
     /// The leg that a session begins with, for which there is always room.
-    pub(super) fn enlist_first(&self, make: impl FnOnce(u32) -> Arc<LegShared>) -> Arc<LegShared> {
+    pub(super) fn enlist_first(&self, make: impl FnOnce(u32, Place) -> Arc<LegShared>) -> Arc<LegShared> {
+        let place = Place::take_anyway(&self.context.bounds, |bounds| &bounds.legs);
         let mut inner = self.lock();
         let id = inner.take_id();
-        let leg = make(id);
+        let leg = make(id, place);
         inner.legs.put(id, &leg);
         leg
     }

@@ -39,8 +39,8 @@ impl SessionAddress {
     /// Puts a payload into the mailbox.
     ///
     /// # Errors
-    /// `UnknownDestination` when the session is over, `Denied` when the mailbox is full: what others send takes nobody's
-    /// place.
+    /// `UnknownDestination` when the session is over, `Denied` when the mailbox is full, for what others send takes nobody's
+    /// place, or when the tenant has no memory left for it.
     pub fn post(&self, payload: Body) -> Result<(), CallError> {
         let over = || CallError::UnknownDestination("the session is over".to_owned());
         let session = self.upgrade().ok_or_else(over)?;
@@ -49,6 +49,7 @@ impl SessionAddress {
             Room::Full => return Err(CallError::limit("limits.call.mailbox_events")),
             Room::Closed => return Err(over()),
         }
+        let payload = payload.counted(&session.context.bounds)?;
         session.post(0, EventKind::External(payload));
         Ok(())
     }
@@ -70,17 +71,23 @@ impl Session {
         let unknown = || CallError::UnknownDestination(format!("no flow {}", text::quoted(flow)));
         let siblings = context.services.siblings().ok_or_else(unknown)?;
         let longest = Duration::from_millis(context.limits.wait_max_ms);
+        context
+            .bounds
+            .take(|bounds| &bounds.spawns, "limits.tenant.spawns_rate")?;
         siblings.spawn(&context.tenant, flow, args, after.min(longest))
     }
 
     /// Puts an external event into the mailbox of another session of the tenant, or of this one.
     ///
     /// # Errors
-    /// `UnknownDestination` for no such session, `Denied` when its mailbox is full.
+    /// `UnknownDestination` for no such session, `Denied` when its mailbox is full or the tenant has sent as much as it may.
     pub fn send(&self, session: &str, payload: Body) -> Result<(), CallError> {
         let context = &self.shared.context;
         let unknown = || CallError::UnknownDestination(format!("no session {}", text::quoted(session)));
         let siblings = context.services.siblings().ok_or_else(unknown)?;
+        context
+            .bounds
+            .take(|bounds| &bounds.posts, "limits.tenant.posts_rate")?;
         siblings.send(&context.tenant, session, payload)
     }
 }

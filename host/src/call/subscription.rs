@@ -23,6 +23,7 @@ use super::options::{Credentials, Login};
 use super::policy::DialRequest;
 use super::session::{Session, SessionShared};
 use super::target::DialTarget;
+use super::tenant_bounds::Place;
 use super::text::{self, Body, Header, ReceivedHeader};
 
 /// How to subscribe.
@@ -98,6 +99,8 @@ pub(super) struct SubscriptionShared {
     id: u32,
     session: Arc<SessionShared>,
     inner: Mutex<Inner>,
+    /// Among the tenant's subscriptions.
+    _place: Place,
 }
 
 struct Inner {
@@ -166,7 +169,7 @@ impl Session {
         let subscription = Subscription {
             shared: self
                 .shared
-                .enlist_subscription(|id| SubscriptionShared::new(id, &self.shared, request))?,
+                .enlist_subscription(|id, place| SubscriptionShared::new(id, &self.shared, request, place))?,
         };
         subscription.shared.schedule();
         let started = super::wait::ready(&self.shared, options.timeout, || {
@@ -264,7 +267,7 @@ fn over(why: &str) -> CallError {
 }
 
 impl SubscriptionShared {
-    fn new(id: u32, session: &Arc<SessionShared>, request: SubscribeRequest) -> Arc<Self> {
+    fn new(id: u32, session: &Arc<SessionShared>, request: SubscribeRequest, place: Place) -> Arc<Self> {
         Arc::new(Self {
             id,
             session: Arc::clone(session),
@@ -280,6 +283,7 @@ impl SubscriptionShared {
                 over: None,
                 outcome: None,
             }),
+            _place: place,
         })
     }
 
@@ -503,7 +507,7 @@ mod tests {
             next_hop: None,
             timeout: Duration::ZERO,
         };
-        let make = |id| SubscriptionShared::new(id, &session.shared, request);
+        let make = |id, place| SubscriptionShared::new(id, &session.shared, request, place);
         Subscription {
             shared: session.shared.enlist_subscription(make).unwrap(),
         }

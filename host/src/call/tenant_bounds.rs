@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::allowance::Allowance;
+use super::error::CallError;
 use super::gauge::Gauge;
 use crate::config::limits::TenantLimits;
 
@@ -19,6 +20,8 @@ macro_rules! tenant_bounds {
         /// The counters of one tenant.
         #[derive(Debug)]
         pub struct TenantBounds {
+            /// Whose they are, for the log.
+            name: Arc<str>,
             $( $(#[$gauge_doc])* pub $gauge: Gauge, )*
             $( $(#[$rate_doc])* pub $rate: Allowance, )*
         }
@@ -26,12 +29,13 @@ macro_rules! tenant_bounds {
         impl TenantBounds {
             /// Nothing is taken of anything.
             #[must_use]
-            pub fn new(limits: &TenantLimits) -> Arc<Self> {
-                Arc::new(Self::sized(limits))
+            pub fn new(name: &str, limits: &TenantLimits) -> Arc<Self> {
+                Arc::new(Self::sized(name, limits))
             }
 
-            fn sized(limits: &TenantLimits) -> Self {
+            fn sized(name: &str, limits: &TenantLimits) -> Self {
                 Self {
+                    name: name.into(),
                     $( $gauge: Gauge::new(limits.$max), )*
                     $( $rate: Allowance::new(limits.$burst $(.saturating_mul($unit))?, limits.$per_s $(.saturating_mul($unit))?), )*
                 }
@@ -103,7 +107,62 @@ tenant_bounds! {
 impl Default for TenantBounds {
     /// As large as the table of limits says. For tests and benchmarks, and for programs with one tenant.
     fn default() -> Self {
-        Self::sized(&TenantLimits::default())
+        Self::sized("", &TenantLimits::default())
+    }
+}
+
+impl TenantBounds {
+    /// Takes a token of one of the rates.
+    ///
+    /// # Errors
+    /// `Denied` with the row.
+    pub(crate) fn take(&self, of: fn(&Self) -> &Allowance, row: &'static str) -> Result<(), CallError> {
+        match of(self).take() {
+            true => Ok(()),
+            false => Err(CallError::limit(self.hit(row, of(self).refused()))),
+        }
+    }
+
+    /// Leave for one more call, whoever takes it: its place among the tenant's calls.
+    ///
+    /// # Errors
+    /// The row that is hit.
+    pub(crate) fn admit_call(self: &Arc<Self>) -> Result<Place, &'static str> {
+        self.has_cpu()?;
+        if !self.calls_rate.take() {
+            return Err(self.hit("limits.tenant.calls_rate", self.calls_rate.refused()));
+        }
+        Place::among(self, |bounds| &bounds.calls, "limits.tenant.calls_max")
+    }
+
+    /// The same for a job.
+    ///
+    /// # Errors
+    /// The row that is hit.
+    pub(crate) fn admit_job(self: &Arc<Self>) -> Result<Place, &'static str> {
+        self.has_cpu()?;
+        Place::among(self, |bounds| &bounds.calls, "limits.tenant.calls_max")
+    }
+
+    fn has_cpu(&self) -> Result<(), &'static str> {
+        if !self.cpu.is_spent() {
+            return Ok(());
+        }
+        Err(self.slowed())
+    }
+
+    /// Something has to wait because the tenant's CPU is spent.
+    pub(crate) fn slowed(&self) -> &'static str {
+        self.cpu.count_refusal();
+        self.hit("limits.tenant.cpu_rate", self.cpu.refused())
+    }
+
+    /// A bound is hit, so many times by now: tells the operator, once for each power of two.
+    pub(crate) fn hit(&self, row: &'static str, hits: u64) -> &'static str {
+        if hits.is_power_of_two() {
+            tracing::warn!(tenant = %self.name, hits, "{row} reached");
+        }
+        row
     }
 }
 
@@ -128,14 +187,31 @@ pub struct Place {
 }
 
 impl Place {
-    /// One of those that this gauge counts; none when there are as many as may be.
-    #[must_use]
-    pub fn take(bounds: &Arc<TenantBounds>, of: fn(&TenantBounds) -> &Gauge) -> Option<Self> {
-        of(bounds).take(1).ok()?;
-        Some(Self {
-            bounds: Arc::clone(bounds),
-            of,
-        })
+    /// One of those that this gauge counts.
+    ///
+    /// # Errors
+    /// `Denied` with the row when there are as many as may be.
+    pub fn take(
+        bounds: &Arc<TenantBounds>,
+        of: fn(&TenantBounds) -> &Gauge,
+        row: &'static str,
+    ) -> Result<Self, CallError> {
+        Self::among(bounds, of, row).map_err(CallError::limit)
+    }
+
+    /// The same for whoever has another way to say no.
+    pub(crate) fn among(
+        bounds: &Arc<TenantBounds>,
+        of: fn(&TenantBounds) -> &Gauge,
+        row: &'static str,
+    ) -> Result<Self, &'static str> {
+        match of(bounds).take(1) {
+            Ok(()) => Ok(Self {
+                bounds: Arc::clone(bounds),
+                of,
+            }),
+            Err(_) => Err(bounds.hit(row, of(bounds).refused())),
+        }
     }
 
     /// The same for what cannot be refused.
@@ -176,18 +252,45 @@ mod tests {
 
     #[test]
     fn a_place_is_given_back_and_bounds_can_change_meanwhile() {
-        let bounds = TenantBounds::new(&TenantLimits {
-            spawned_max: 1,
-            ..TenantLimits::default()
-        });
-        let place = Place::take(&bounds, |bounds| &bounds.spawned).unwrap();
-        assert!(Place::take(&bounds, |bounds| &bounds.spawned).is_none());
+        let bounds = TenantBounds::new(
+            "acme",
+            &TenantLimits {
+                spawned_max: 1,
+                ..TenantLimits::default()
+            },
+        );
+        let take = || Place::take(&bounds, |bounds| &bounds.spawned, "limits.tenant.spawned_max");
+        let place = take().unwrap();
+        assert_eq!(take().unwrap_err(), CallError::limit("limits.tenant.spawned_max"));
         bounds.resize(&TenantLimits {
             spawned_max: 2,
             ..TenantLimits::default()
         });
-        let second = Place::take(&bounds, |bounds| &bounds.spawned).unwrap();
+        let second = take().unwrap();
         drop((place, second));
         assert_eq!((bounds.spawned.taken(), bounds.spawned.refused()), (0, 1));
+    }
+
+    #[test]
+    fn a_call_needs_a_token_and_a_place_and_a_tenant_that_has_cpu_left() {
+        let bounds = TenantBounds::new(
+            "acme",
+            &TenantLimits {
+                calls_max: 1,
+                calls_rate: 1,
+                calls_burst: 3,
+                ..TenantLimits::default()
+            },
+        );
+        let first = bounds.admit_call().unwrap();
+        assert_eq!(bounds.admit_call().unwrap_err(), "limits.tenant.calls_max");
+        assert_eq!(bounds.admit_job().unwrap_err(), "limits.tenant.calls_max");
+        drop(first);
+        let again = bounds.admit_call().unwrap();
+        drop(again);
+        assert_eq!(bounds.admit_call().unwrap_err(), "limits.tenant.calls_rate");
+        assert!(bounds.admit_job().is_ok(), "a job is no call");
+        bounds.cpu.spend(u64::MAX / 4);
+        assert_eq!(bounds.admit_job().unwrap_err(), "limits.tenant.cpu_rate");
     }
 }

@@ -4,11 +4,14 @@
 //! header, and no flow writes a header that the stack owns (Via, CSeq, Contact, …). Entry types: [`Header`], [`Body`];
 //! destinations are [`super::target`]'s.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::config::limits::CallLimits;
 
 use super::error::{CallError, Denial};
+use super::tenant_bounds::TenantBounds;
 
 /// Bytes of a reason phrase, a Reason text, a MIME type, or a name.
 pub(super) const SHORT_TEXT_MAX: usize = 256;
@@ -140,6 +143,25 @@ pub struct Body {
     data: Bytes,
 }
 
+/// Bytes that count in a tenant's memory until the last who has them lets go.
+struct Counted {
+    data: Bytes,
+    bytes: usize,
+    bounds: Arc<TenantBounds>,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.bounds.memory.give_back(self.bytes);
+    }
+}
+
 impl Body {
     /// Checks a body of a flow. `application/sdp` gets CRLF line ends (the seed's strings end their lines with LF) and
     /// must begin with `v=`; everything else passes unchanged.
@@ -181,6 +203,27 @@ impl Body {
             content_type: self.content_type.clone(),
             data,
         }
+    }
+
+    /// The same, counted in the tenant's memory for as long as anybody has it: what a flow leaves with the host is its tenant's
+    /// as what it has itself.
+    ///
+    /// # Errors
+    /// `Denied` when the tenant has no room for it.
+    pub(super) fn counted(self, bounds: &Arc<TenantBounds>) -> Result<Self, CallError> {
+        let bytes = self.data.len().saturating_add(self.content_type.len());
+        if bounds.memory.take(bytes).is_err() {
+            let row = bounds.hit("limits.tenant.memory_max_bytes", bounds.memory.refused());
+            return Err(CallError::limit(row));
+        }
+        Ok(Self {
+            content_type: self.content_type,
+            data: Bytes::from_owner(Counted {
+                data: self.data,
+                bytes,
+                bounds: Arc::clone(bounds),
+            }),
+        })
     }
 
     /// MIME type with its parameters.

@@ -115,7 +115,7 @@ limits! {
         calls_max: usize = 5_000, 1..=100_000, "calls",
             "Sizes the pool of instances: about 6 memory maps and 45–80 KiB of memory a call, so 5 000 fits the kernel's default of 65 530 maps.",
             "the INVITE gets 503 with Retry-After; nothing is instantiated.";
-        calls_reserved_percent: u32 = 20, 0..=100, "percent",
+        calls_reserved_percent: usize = 20, 0..=100, "percent",
             "Of calls_max, kept in equal parts for the tenants, so that no tenant, and no number of them together, takes the last call of another.",
             "a tenant that has its own part shares the rest with the others; when that is taken too, its INVITE gets 480 with Retry-After.";
         retry_after_s: u32 = 5, 1..=3_600, "seconds",
@@ -412,8 +412,8 @@ limits! {
             "CPU that a tenant may have saved up: a minute of one core, for the busy hour and for jobs that work in spurts.",
             "as cpu_rate.";
         memory_max_bytes: usize = 4_294_967_296, 1_048_576..=1_099_511_627_776, "bytes",
-            "All linear memories of all calls together, as large as they have grown: 5 000 calls of a small flow use 0.7 GB, 200 of a Python flow 4.",
-            "memory.grow fails, or the instance is not made: the call ends as the flow's trap policy says.";
+            "All linear memories of all calls together, as large as they have grown, and payloads that its sessions have not read: 5 000 calls of a small flow use 0.7 GB, 200 of a Python flow 4.",
+            "memory.grow fails, or the instance is not made: the call ends as the flow's trap policy says; session.send gets denied(limit).";
         legs_max: usize = 32_000, 16..=1_000_000, "legs",
             "Legs at a time: a fifth of one SIP thread's is left to others.",
             "a leg is made that answers denied(limit) to all it is asked to do. A call that comes in has its leg all the same.";

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use crate::call::TenantBounds;
 use crate::config::limits::PluginLimits;
 
 /// Lines kept for the report of a trap.
@@ -45,10 +46,13 @@ struct Lines {
     kept: VecDeque<String>,
     dropped_lines: u64,
     dropped_bytes: u64,
+    /// The bound that dropped the first of them.
+    dropped_by: &'static str,
+    bounds: Arc<TenantBounds>,
 }
 
 impl FlowLog {
-    pub(super) fn new(limits: &PluginLimits) -> Self {
+    pub(super) fn new(limits: &PluginLimits, bounds: Arc<TenantBounds>) -> Self {
         Self {
             shared: Arc::new(Mutex::new(Lines {
                 line_max: limits.log_line_max_bytes,
@@ -56,6 +60,8 @@ impl FlowLog {
                 kept: VecDeque::new(),
                 dropped_lines: 0,
                 dropped_bytes: 0,
+                dropped_by: "",
+                bounds,
             })),
         }
     }
@@ -85,9 +91,10 @@ impl FlowLog {
             std::mem::take(&mut lines.dropped_lines),
             std::mem::take(&mut lines.dropped_bytes),
         );
+        let by = lines.dropped_by;
         drop(lines);
         if dropped > 0 {
-            tracing::warn!(target: "flow", dropped, bytes, "suppressed {dropped} lines of this flow's log (limits.plugin.log_max_bytes)");
+            tracing::warn!(target: "flow", dropped, bytes, "suppressed {dropped} lines of this flow's log ({by})");
         }
         dropped
     }
@@ -101,7 +108,17 @@ impl FlowLog {
 impl Lines {
     fn admit(&mut self, text: &str) -> Option<String> {
         let cost = text.len().min(self.line_max) + LINE_COST;
-        if cost > self.bytes_left {
+        let by = if cost > self.bytes_left {
+            Some("limits.plugin.log_max_bytes")
+        } else if !self.bounds.log.take_many(cost as u64) {
+            Some("limits.tenant.log_rate")
+        } else {
+            None
+        };
+        if let Some(by) = by {
+            if self.dropped_lines == 0 {
+                self.dropped_by = by;
+            }
             self.dropped_lines += 1;
             self.dropped_bytes += text.len() as u64;
             return None;
@@ -231,13 +248,34 @@ impl OutputStream for Output {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::config::limits::TenantLimits;
 
     fn log(line: usize, all: usize) -> FlowLog {
-        FlowLog::new(&PluginLimits {
+        let limits = PluginLimits {
             log_line_max_bytes: line,
             log_max_bytes: all,
             ..Default::default()
-        })
+        };
+        FlowLog::new(&limits, Arc::default())
+    }
+
+    #[test]
+    fn the_calls_of_a_tenant_share_what_they_may_write() {
+        let bounds = TenantBounds::new(
+            "acme",
+            &TenantLimits {
+                log_rate: 1,
+                log_burst_bytes: 1_000,
+                ..Default::default()
+            },
+        );
+        let logs = [(); 2].map(|()| FlowLog::new(&PluginLimits::default(), Arc::clone(&bounds)));
+        for _ in 0..10 {
+            logs.iter().for_each(|log| log.line(Level::Info, ""));
+        }
+        // Each line costs 64, so 15 of the 20 are written.
+        assert_eq!(logs.iter().map(FlowLog::close).sum::<u64>(), 5);
+        assert_eq!(bounds.log.refused(), 5);
     }
 
     #[test]

@@ -140,10 +140,13 @@ mod tests {
     }
 
     fn pool(memory_max_bytes: usize) -> Arc<TenantBounds> {
-        TenantBounds::new(&TenantLimits {
-            memory_max_bytes,
-            ..Default::default()
-        })
+        TenantBounds::new(
+            "acme",
+            &TenantLimits {
+                memory_max_bytes,
+                ..Default::default()
+            },
+        )
     }
 
     #[test]

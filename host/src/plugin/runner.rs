@@ -148,7 +148,11 @@ async fn in_turns(
     span: Span,
 ) -> RunReport {
     let turns = session.turns();
-    let share = version.engine().fair().share(&session.context().tenant);
+    let context = session.context();
+    let share = version
+        .engine()
+        .fair()
+        .share(&context.tenant, Arc::clone(&context.bounds));
     let turn = Turn::new();
     // In a place of its own: each layer that takes a future by value keeps it twice, where it came in and where it is
     // polled, and three layers took 14 KiB more of each held call.

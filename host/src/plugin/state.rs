@@ -53,10 +53,10 @@ impl CallState {
         table.set_max_capacity(limits.resources_max);
         Self {
             holdings: Holdings::new(limits, Arc::clone(&session.context().bounds)),
+            log: FlowLog::new(limits, Arc::clone(&session.context().bounds)),
             session,
             table,
             meter: Meter::new(limits),
-            log: FlowLog::new(limits),
             ends: Instant::now() + life,
             turn,
             wasi_bytes: Arc::default(),

@@ -11,8 +11,11 @@ use tokio::task::JoinSet;
 
 use super::flow::Version;
 use super::plan::{Answerer, Found, Plan};
+use super::quota::{For, NoRoom};
 use super::runs::Runs;
-use crate::call::{IncomingCall, IncomingCalls, Refusal, SessionContext, ShardQueue, Siblings, WaitingRoom};
+use crate::call::{
+    IncomingCall, IncomingCalls, Reading, Refusal, SessionContext, ShardQueue, Siblings, WaitingRoom,
+};
 use crate::config::Config;
 use crate::config::limits::CallLimits;
 use crate::plugin::{Loader, TrapPolicy, World, run_call};
@@ -45,6 +48,15 @@ pub struct Loaded {
     pub version: Result<String, String>,
 }
 
+/// How a tenant stands with its limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantUsage {
+    /// Whose they are.
+    pub tenant: Arc<str>,
+    /// One for each bound.
+    pub readings: Vec<Reading>,
+}
+
 impl Directory {
     /// The tenants of `config`, whose calls run on `runtime`, `calls_max` of them at most. No flow is loaded yet.
     #[must_use]
@@ -53,10 +65,11 @@ impl Directory {
             let retry_after = Duration::from_secs(config.limits.host.retry_after_s.into());
             let room = WaitingRoom::new(runtime.clone(), &config.limits.call, retry_after);
             let siblings: Weak<dyn Siblings> = Weak::<Self>::clone(myself);
+            let runs = Runs::new(calls_max, config.limits.host.delayed_jobs_max, runtime);
             Self {
-                plan: ArcSwap::from_pointee(Plan::new(config, &room, &siblings)),
+                plan: ArcSwap::from_pointee(Plan::new(config, runs.quotas(), &room, &siblings)),
                 room,
-                runs: Arc::new(Runs::new(calls_max, config.limits.host.delayed_jobs_max, runtime)),
+                runs: Arc::new(runs),
                 limits: Arc::new(config.limits.call.clone()),
                 retry_after,
                 refused: AtomicU64::new(0),
@@ -113,6 +126,16 @@ impl Directory {
         self.trapped.load(Ordering::Relaxed)
     }
 
+    /// How each tenant stands with each of its limits (`limits.tenant`), in the order of the configuration.
+    #[must_use]
+    pub fn usage(&self) -> Vec<TenantUsage> {
+        let usage = |account: &Arc<super::account::Account>| TenantUsage {
+            tenant: Arc::clone(&account.name),
+            readings: account.quota.readings(),
+        };
+        self.plan().accounts.iter().map(usage).collect()
+    }
+
     /// Takes no more calls, which get 503, and starts no more jobs. What is up goes on.
     pub fn drain(&self) {
         self.runs.drain();
@@ -157,15 +180,15 @@ impl Directory {
 
 impl IncomingCalls for Directory {
     fn incoming(&self, call: &mut IncomingCall) -> Result<(), Refusal> {
-        if call.give_to_registration(&self.room) {
-            return Ok(());
+        if let Some(given) = call.give_to_registration(&self.room) {
+            return given;
         }
         let user = call.user();
         let source = call.source().ip();
         let plan = self.plan.load();
         let found = match plan.find(&user, &call.domain(), source) {
             Some(Answerer::Service { account, name }) => {
-                return call.wait_for_service(&self.room, &account.name, name);
+                return call.wait_for_service(&self.room, &account.name, name, &account.quota.bounds);
             }
             Some(Answerer::Flow(found)) => found,
             None => {
@@ -190,8 +213,11 @@ impl IncomingCalls for Directory {
         if self.has_no_room_for_records() {
             return Err(self.busy("limits.record.queue reached", found));
         }
-        let Some(permit) = self.runs.permit() else {
-            return Err(self.busy("limits.calls_max reached", found));
+        let admission = match found.account.quota.admit(For::Call, &self.runs) {
+            Ok(admission) => admission,
+            Err(NoRoom::Host) => return Err(self.busy("limits.calls_max reached", found)),
+            // The log has it already.
+            Err(NoRoom::Tenant(_)) => return Err(Refusal::later(self.retry_after)),
         };
         let (session, leg) = call.open(self.context(found, &version));
         let policy = TrapPolicy {
@@ -208,7 +234,7 @@ impl IncomingCalls for Directory {
                 directory.ended(&found, &version, &report);
             }
             drop(listed);
-            drop(permit);
+            drop(admission);
         });
         Ok(())
     }

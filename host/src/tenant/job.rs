@@ -13,8 +13,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::directory::Directory;
 use super::flow::Version;
 use super::plan::Found;
+use super::quota::{Admission, For};
 use super::runs::{Listed, Runs};
-use crate::call::{Body, CallError, Session};
+use crate::call::{Body, CallError, Place, Session};
 use crate::plugin::{RunReport, TrapPolicy, World, run_job};
 
 /// What a job is given: a MIME type and the bytes.
@@ -102,12 +103,14 @@ pub struct Job {
     /// Its place in the table of sessions.
     listed: Listed,
     permit: Permit,
+    wanted: For,
 }
 
 /// What entitles a job to be.
 enum Permit {
-    ToRun(OwnedSemaphorePermit),
-    ToWait(OwnedSemaphorePermit),
+    ToRun(Admission),
+    /// Among the host's delayed jobs, and among the tenant's.
+    ToWait(OwnedSemaphorePermit, Place),
 }
 
 impl Directory {
@@ -126,22 +129,30 @@ impl Directory {
                 .map(|Found { account, flow }| format!("{}/{}", account.name, flow.name));
             NoJob::Unknown(flow.to_owned(), names.collect::<Vec<_>>().join(", "))
         })?;
-        self.job_now(&found, args)
+        self.job_now(&found, args, For::Job)
     }
 
     /// A run of this flow, now.
-    pub(super) fn job_now(&self, found: &Found, args: &JobArgs) -> Result<Job, NoJob> {
-        self.prepare(found, args, || {
-            let permit = self.runs.permit().ok_or(NoJob::Busy("limits.calls_max"))?;
-            Ok(Permit::ToRun(permit))
+    pub(super) fn job_now(&self, found: &Found, args: &JobArgs, wanted: For) -> Result<Job, NoJob> {
+        self.prepare(found, args, wanted, || {
+            let admitted = found.account.quota.admit(wanted, &self.runs);
+            admitted
+                .map(Permit::ToRun)
+                .map_err(|why| NoJob::Busy(why.limit()))
         })
     }
 
-    /// The same at a later time, when it needs a place as if it were asked for then.
+    /// The same for a flow, at a later time, when it needs a place as if it were asked for then.
     pub(super) fn job_later(&self, found: &Found, args: &JobArgs) -> Result<Job, NoJob> {
-        self.prepare(found, args, || {
+        self.prepare(found, args, For::SpawnedJob, || {
+            let place = Place::among(
+                &found.account.quota.bounds,
+                |bounds| &bounds.delayed_jobs,
+                "limits.tenant.delayed_jobs_max",
+            );
+            let place = place.map_err(NoJob::Busy)?;
             let permit = self.runs.delay().ok_or(NoJob::Busy("limits.delayed_jobs_max"))?;
-            Ok(Permit::ToWait(permit))
+            Ok(Permit::ToWait(permit, place))
         })
     }
 
@@ -149,6 +160,7 @@ impl Directory {
         &self,
         found: &Found,
         args: &JobArgs,
+        wanted: For,
         permit: impl FnOnce() -> Result<Permit, NoJob>,
     ) -> Result<Job, NoJob> {
         if self.runs.is_draining() {
@@ -179,6 +191,7 @@ impl Directory {
             session,
             args,
             permit,
+            wanted,
         })
     }
 }
@@ -194,20 +207,23 @@ impl Job {
     pub async fn run(self) -> Option<RunReport> {
         let permit = match self.permit {
             Permit::ToRun(permit) => permit,
-            Permit::ToWait(waiting) => {
-                let permit = self.runs.permit();
-                drop(waiting);
-                let Some(permit) = permit else {
-                    let context = self.session.context();
-                    tracing::warn!(
-                        session = self.session.id(),
-                        tenant = &*context.tenant,
-                        flow = &*context.flow,
-                        "the job was not started: limits.calls_max reached when its time came"
-                    );
-                    return None;
-                };
-                permit
+            Permit::ToWait(waiting, place) => {
+                let admitted = self.found.account.quota.admit(self.wanted, &self.runs);
+                drop((waiting, place));
+                match admitted {
+                    Ok(admission) => admission,
+                    Err(why) => {
+                        let context = self.session.context();
+                        tracing::warn!(
+                            session = self.session.id(),
+                            tenant = &*context.tenant,
+                            flow = &*context.flow,
+                            "the job was not started: {} reached when its time came",
+                            why.limit()
+                        );
+                        return None;
+                    }
+                }
             }
         };
         let run = run_job(

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use super::account::Account;
 use super::dial::DialRules;
 use super::flow::Flow;
-use super::quota::Quota;
+use super::quota::Quotas;
 use crate::call::{Services, Siblings, WaitingRoom};
 use crate::config::{Config, Route, RouteTarget};
 
@@ -44,12 +44,19 @@ pub(super) struct Found {
 
 impl Plan {
     /// The plan of `config`, in which no flow is loaded. Sessions reach each other by `siblings`.
-    pub(super) fn new(config: &Config, room: &Arc<WaitingRoom>, siblings: &Weak<dyn Siblings>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        quotas: &Quotas,
+        room: &Arc<WaitingRoom>,
+        siblings: &Weak<dyn Siblings>,
+    ) -> Self {
+        let quotas = quotas.of(&config.tenants, &config.limits.host);
         let accounts: Vec<Arc<Account>> = config
             .tenants
             .iter()
+            .zip(quotas)
             .enumerate()
-            .map(|(position, tenant)| {
+            .map(|(position, (tenant, quota))| {
                 let name: Arc<str> = tenant.name.as_str().into();
                 let flow = |(at, flow): (usize, &crate::config::Flow)| {
                     let takes_calls = config
@@ -63,7 +70,7 @@ impl Plan {
                     dial: Arc::new(DialRules::of(tenant)),
                     services: Services::new(Arc::clone(room), services_of(config, position))
                         .with_siblings(Weak::clone(siblings)),
-                    quota: Arc::new(Quota::new(&tenant.limits)),
+                    quota,
                     name,
                 })
             })

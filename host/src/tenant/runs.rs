@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::quota::Quotas;
 use crate::call::{Body, CallError, Session, SessionAddress, ShardQueue};
 
 pub(super) struct Runs {
     permits: Arc<Semaphore>,
+    quotas: Quotas,
     permits_in_all: usize,
     runtime: Handle,
     draining: AtomicBool,
@@ -40,6 +42,7 @@ impl Runs {
     pub(super) fn new(most: usize, delayed: usize, runtime: Handle) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(most)),
+            quotas: Quotas::new(most),
             permits_in_all: most,
             runtime,
             draining: AtomicBool::new(false),
@@ -61,7 +64,17 @@ impl Runs {
             .saturating_sub(self.permits.available_permits())
     }
 
-    /// The right to run one more.
+    /// What each tenant may have of the runs. They outlive a plan: a new one finds those of its tenants again.
+    pub(super) fn quotas(&self) -> &Quotas {
+        &self.quotas
+    }
+
+    /// Whether there is no run left, for nobody.
+    pub(super) fn is_full(&self) -> bool {
+        self.permits.available_permits() == 0
+    }
+
+    /// The right to run one more, of the host's.
     pub(super) fn permit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.permits).try_acquire_owned().ok()
     }
@@ -166,8 +179,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::call::{Denial, DialGrant, DialPolicy, DialRequest, EventKind, Services, SessionContext};
-    use crate::config::limits::CallLimits;
+    use crate::call::{
+        Denial, DialGrant, DialPolicy, DialRequest, EventKind, Services, SessionContext, TenantBounds,
+    };
+    use crate::config::limits::{CallLimits, TenantLimits};
 
     struct Nowhere;
 
@@ -178,6 +193,10 @@ mod tests {
     }
 
     fn session(tenant: &str) -> Session {
+        session_within(tenant, Arc::default())
+    }
+
+    fn session_within(tenant: &str, bounds: Arc<TenantBounds>) -> Session {
         let limits = CallLimits {
             mailbox_events: 4,
             record_fields_max: 2,
@@ -192,7 +211,7 @@ mod tests {
             policy: Arc::new(Nowhere),
             services: Services::none(),
             limits: Arc::new(limits),
-            bounds: Arc::default(),
+            bounds,
         };
         Session::detached(format!("a session of {tenant}"), context)
     }
@@ -250,5 +269,41 @@ mod tests {
         let fields = session.record_fields();
         let fields: Vec<_> = fields.iter().map(|(key, value)| (&**key, &**value)).collect();
         assert_eq!(fields, [("a", "2"), ("b-2.x_", "\n")]);
+    }
+
+    #[tokio::test]
+    async fn what_lies_unread_in_mailboxes_is_the_tenants_memory() {
+        let runs = Arc::new(Runs::new(1, 1, Handle::current()));
+        let bounds = TenantBounds::new(
+            "acme",
+            &TenantLimits {
+                memory_max_bytes: 100,
+                ..TenantLimits::default()
+            },
+        );
+        let session = session_within("acme", Arc::clone(&bounds));
+        let _listed = runs.list(&session);
+        let send = || {
+            runs.send(
+                "acme",
+                session.id(),
+                session.body("text/plain", vec![b'x'; 50]).unwrap(),
+            )
+        };
+        send().unwrap();
+        assert_eq!(
+            send(),
+            Err(CallError::Denied(Denial::Limit("limits.tenant.memory_max_bytes")))
+        );
+        assert_eq!(bounds.memory.taken(), 60);
+        drop(session.next_event(None, Some(Duration::ZERO)).await.unwrap());
+        assert_eq!(bounds.memory.taken(), 0);
+        send().unwrap();
+        drop(session);
+        assert_eq!(
+            bounds.memory.taken(),
+            0,
+            "a session that is over leaves nothing behind"
+        );
     }
 }

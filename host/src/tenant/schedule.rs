@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::directory::Directory;
 use super::job::JobArgs;
 use super::plan::Found;
+use super::quota::For;
 use crate::config::{Cron, Start};
 
 /// The first and the longest pause before a job is begun again that ends too soon.
@@ -92,7 +93,7 @@ impl Directory {
     }
 
     async fn run_once(self: &Arc<Self>, found: &Found, args: &JobArgs) {
-        match self.job_now(found, args) {
+        match self.job_now(found, args, For::Job) {
             // How it ended is in the log already.
             Ok(job) => drop(job.run().await),
             Err(why) => {

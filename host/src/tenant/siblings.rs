@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::directory::Directory;
 use super::job::{JobArgs, NoJob};
+use super::quota::For;
 use crate::call::{Body, CallError, Denial, Siblings};
 
 impl Siblings for Directory {
@@ -15,7 +16,7 @@ impl Siblings for Directory {
             data: args.data().to_vec(),
         };
         let job = match after.is_zero() {
-            true => self.job_now(&found, &args),
+            true => self.job_now(&found, &args, For::SpawnedJob),
             false => self.job_later(&found, &args),
         };
         let job = job.map_err(|why| match why {

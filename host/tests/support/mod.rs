@@ -77,7 +77,7 @@ impl IncomingCalls for Desk {
             return Err(Refusal::new(404));
         }
         if call.user() == SERVICE {
-            return call.wait_for_service(&self.room, &"test".into(), SERVICE);
+            return call.wait_for_service(&self.room, &"test".into(), SERVICE, &Arc::default());
         }
         let names = BTreeSet::from([SERVICE.to_owned()]);
         let opened = call.open(context_with(Services::new(Arc::clone(&self.room), names)));

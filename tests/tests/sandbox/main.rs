@@ -15,6 +15,7 @@ mod compute;
 mod floods;
 mod inject;
 mod memory;
+mod quota;
 mod reach;
 mod traps;
 mod wasi;

@@ -6,21 +6,26 @@ use callbox_sip::message::Uri;
 
 use super::super::facts::lossy;
 use super::super::incoming::{IncomingCall, Opened, Refusal};
+use super::super::tenant_bounds::{Place, TenantBounds};
 use super::{Address, Service, ServiceCall, WaitingRoom};
 
 impl IncomingCall {
     /// Gives the call to a session that waits, this moment, for calls of the registration that it was sent to: the one
-    /// whose contact, with its `line`, is the Request-URI.
-    pub fn give_to_registration(&mut self, room: &Arc<WaitingRoom>) -> bool {
-        let Some(service) = self.registration_called(room) else {
-            return false;
+    /// whose contact, with its `line`, is the Request-URI. None when no session waits for it; a refusal when the tenant of
+    /// that session has as many calls as it may.
+    pub fn give_to_registration(&mut self, room: &Arc<WaitingRoom>) -> Option<Result<(), Refusal>> {
+        let service = self
+            .registration_called(room)
+            .filter(|service| room.is_awaited(service))?;
+        let place = match room.admit_listed(&service)? {
+            Ok(place) => place,
+            Err(refusal) => return Some(Err(refusal)),
         };
-        let call = self.for_service(service, room);
-        let given = room.give(&call);
-        if given {
+        let call = self.for_service(service, room, place);
+        room.give(&call).then(|| {
             self.opened = Opened::Service(call);
-        }
-        given
+            Ok(())
+        })
     }
 
     /// Lets the call wait until a session accepts for the registration that it is for; none when there is no such
@@ -31,40 +36,44 @@ impl IncomingCall {
             .registration_called(room)
             .filter(|service| room.is_listed(service));
         let service = called.or_else(|| self.registration_named(room))?;
-        Some(self.wait(service, room))
+        let place = room.admit_listed(&service)?;
+        Some(place.and_then(|place| self.wait(service, room, place)))
     }
 
     /// Lets the call wait until a session of this tenant accepts for the service. One that waits already gets it at once.
     ///
     /// # Errors
-    /// What the caller gets when too many wait, or the host shuts down.
+    /// What the caller gets when the tenant has as many calls as it may, too many wait, or the host shuts down.
     pub fn wait_for_service(
         &mut self,
         room: &Arc<WaitingRoom>,
         tenant: &Arc<str>,
         name: &str,
+        bounds: &Arc<TenantBounds>,
     ) -> Result<(), Refusal> {
         let service = Service::Named {
             tenant: Arc::clone(tenant),
             name: name.into(),
         };
-        self.wait(service, room)
+        let place = room.admit(bounds)?;
+        self.wait(service, room, place)
     }
 
-    fn wait(&mut self, service: Service, room: &Arc<WaitingRoom>) -> Result<(), Refusal> {
-        let call = self.for_service(service, room);
+    fn wait(&mut self, service: Service, room: &Arc<WaitingRoom>, place: Place) -> Result<(), Refusal> {
+        let call = self.for_service(service, room, place);
         room.offer(&call)?;
         self.opened = Opened::Service(call);
         Ok(())
     }
 
-    fn for_service(&self, service: Service, room: &Arc<WaitingRoom>) -> Arc<ServiceCall> {
+    fn for_service(&self, service: Service, room: &Arc<WaitingRoom>, place: Place) -> Arc<ServiceCall> {
         ServiceCall::new(
             service,
             Arc::clone(room),
             self.sip,
             self.request.clone(),
             Arc::clone(&self.shard),
+            place,
         )
     }
 

@@ -14,6 +14,7 @@ use super::super::command::Scheduled;
 use super::super::exchange::ShardQueue;
 use super::super::incoming::Refusal;
 use super::super::leg::LegShared;
+use super::super::tenant_bounds::Place;
 use super::{Service, WaitingRoom};
 
 pub(in crate::call) struct ServiceCall {
@@ -27,6 +28,8 @@ pub(in crate::call) struct ServiceCall {
     /// When it is refused if nobody has taken it.
     until: Instant,
     standing: Mutex<Standing>,
+    /// Among the tenant's calls, until the leg that takes it has that.
+    place: Mutex<Option<Place>>,
 }
 
 enum Standing {
@@ -55,6 +58,7 @@ impl ServiceCall {
         sip: LegId,
         request: Message,
         shard: Arc<ShardQueue>,
+        place: Place,
     ) -> Arc<Self> {
         let until = Instant::now() + room.patience();
         Arc::new(Self {
@@ -66,7 +70,18 @@ impl ServiceCall {
             shard,
             until,
             standing: Mutex::new(Standing::Waiting(None)),
+            place: Mutex::new(Some(place)),
         })
+    }
+
+    /// The call's place among the tenant's calls, for the leg that takes it.
+    pub(in crate::call) fn take_place(&self) -> Option<Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The same when the call comes back.
+    pub(in crate::call) fn keep_place(&self, place: Option<Place>) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
     }
 
     fn lock(&self) -> MutexGuard<'_, Standing> {
@@ -119,7 +134,7 @@ impl ServiceCall {
             let Standing::Taken { attempt, .. } = *standing else {
                 return;
             };
-            if !leg.give_back(self.sip, attempt) {
+            if !leg.give_back(self, attempt) {
                 return;
             }
             *standing = Standing::Waiting(None);

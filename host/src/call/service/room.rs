@@ -1,6 +1,6 @@
 //! The waiting room: who accepts what, and which calls nobody has taken yet.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use super::super::error::{CallError, Denial};
 use super::super::incoming::Refusal;
 use super::super::leg::LegShared;
+use super::super::tenant_bounds::{Place, TenantBounds};
 use super::{Address, Service, ServiceCall};
 use crate::config::limits::CallLimits;
 
@@ -31,8 +32,8 @@ pub struct WaitingRoom {
 struct Inner {
     acceptors: HashMap<Service, VecDeque<Acceptor>>,
     calls: HashMap<Service, VecDeque<Arc<ServiceCall>>>,
-    /// Registrations that a session has accepted calls of.
-    listed: HashSet<Service>,
+    /// Registrations that a session has accepted calls of, and what their tenant's calls count in.
+    listed: HashMap<Service, Arc<TenantBounds>>,
     /// The same by address. More than one of an address is rare.
     addresses: HashMap<Address, Vec<Service>>,
     last_ticket: u64,
@@ -109,7 +110,23 @@ impl WaitingRoom {
 
     /// Does this registration stand, and has a session accepted calls of it before?
     pub(super) fn is_listed(&self, service: &Service) -> bool {
-        self.lock().listed.contains(service)
+        self.lock().listed.contains_key(service)
+    }
+
+    /// Whether a session waits for calls of it at this moment.
+    pub(super) fn is_awaited(&self, service: &Service) -> bool {
+        self.lock().acceptors.contains_key(service)
+    }
+
+    /// Leave for a call of this registration; none when it is not listed.
+    pub(super) fn admit_listed(&self, service: &Service) -> Option<Result<Place, Refusal>> {
+        let bounds = self.lock().listed.get(service).map(Arc::clone)?;
+        Some(self.admit(&bounds))
+    }
+
+    /// Leave for a call of the tenant whose calls these are.
+    pub(super) fn admit(&self, bounds: &Arc<TenantBounds>) -> Result<Place, Refusal> {
+        bounds.admit_call().map_err(|_| Refusal::later(self.retry_after))
     }
 
     /// The one registration listed with this address; none when there are several, for nobody could say whose the call is.
@@ -234,9 +251,14 @@ impl WaitingRoom {
         }
     }
 
-    pub(in crate::call) fn list(self: &Arc<Self>, address: Address, service: Service) -> Listing {
+    pub(in crate::call) fn list(
+        self: &Arc<Self>,
+        address: Address,
+        service: Service,
+        bounds: &Arc<TenantBounds>,
+    ) -> Listing {
         let mut inner = self.lock();
-        inner.listed.insert(service.clone());
+        inner.listed.insert(service.clone(), Arc::clone(bounds));
         let of_address = inner.addresses.entry(address.clone()).or_default();
         of_address.push(service.clone());
         drop(inner);

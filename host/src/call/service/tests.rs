@@ -37,14 +37,14 @@ struct ByName(Arc<WaitingRoom>);
 
 impl IncomingCalls for ByName {
     fn incoming(&self, call: &mut IncomingCall) -> Result<(), Refusal> {
-        if call.give_to_registration(&self.0) {
-            return Ok(());
+        if let Some(given) = call.give_to_registration(&self.0) {
+            return given;
         }
         match call.user().as_str() {
             "alice" => call
                 .wait_for_registration(&self.0)
                 .unwrap_or(Err(Refusal::new(404))),
-            name => call.wait_for_service(&self.0, &"acme".into(), name),
+            name => call.wait_for_service(&self.0, &"acme".into(), name, &Arc::default()),
         }
     }
 }
