@@ -27,6 +27,8 @@ mod incoming_offer;
 mod info;
 mod leg;
 mod lua_pattern;
+mod media_addresses;
+mod meter;
 mod needs;
 mod options;
 mod outbound;
@@ -81,6 +83,6 @@ pub use subscription::{Notification, SubscribeOptions, Subscription, Subscriptio
 pub use summary::{LegSummary, LegsSummary};
 pub use target::DialTarget;
 pub use tenant_bounds::{Place, Reading, TenantBounds};
-pub use text::{Body, Header, ReceivedHeader};
+pub use text::{Body, Header, ReceivedHeader, is_claim};
 pub use transfer::TransferResult;
 pub use view::SessionView;

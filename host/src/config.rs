@@ -13,10 +13,13 @@
 //! Entry point: [`Config::load`].
 
 mod admin;
+mod budget;
 mod cidr;
 mod claims;
 mod credential;
 mod cron;
+mod dial_rule;
+mod dialling;
 mod error;
 mod folder;
 mod job;
@@ -24,6 +27,8 @@ pub mod limits;
 mod listen;
 mod number;
 mod origin;
+mod policy;
+mod premium;
 mod reader;
 mod records;
 mod route;
@@ -35,18 +40,23 @@ mod trunk;
 use std::path::{Path, PathBuf};
 
 pub use admin::{Admin, AdminTcp, admin_socket};
+pub use budget::Budget;
 pub use cidr::Cidr;
 pub use credential::{Credential, Secret};
 pub use cron::Cron;
+pub use dial_rule::{DialRule, HostRule, UserRule};
+pub use dialling::Dialling;
 pub use error::{ConfigError, Problem};
 pub use job::{Job, Start};
 pub use limits::Limits;
 pub use listen::{Listen, Transport};
 pub use number::NumberRule;
 pub use origin::Origin;
+pub use policy::Policy;
+pub use premium::PremiumList;
 pub use records::{RecordStore, Records};
 pub use route::{Miss, Route, RouteTarget};
-pub use tenant::{DialRule, Flow, Tenant};
+pub use tenant::{Flow, Tenant};
 pub use trunk::{Proxy, Trunk, TrunkNumber};
 
 use reader::{Section, Source};
@@ -91,6 +101,8 @@ pub struct Config {
     pub records: Records,
     /// `[limits]` and its sub-tables.
     pub limits: Limits,
+    /// `[dialling]`
+    pub dialling: Dialling,
     /// `[[tenant]]`, then the files of the folder `tenants` in the order of their names.
     pub tenants: Vec<Tenant>,
     /// The first that matches decides: `[[route]]` in the order of the file, then each tenant's own.
@@ -157,6 +169,7 @@ impl Config {
         let log = Self::log(source, root.section("log"));
         let records = records::read(source, root.section("records"));
         let limits = Self::limits(source, root.section("limits"));
+        let dialling = dialling::read(source, root.section("dialling"));
         let common = tenant::Common {
             limits: &limits.tenant,
         };
@@ -180,6 +193,7 @@ impl Config {
             log,
             records,
             limits,
+            dialling,
             tenants: everyone.tenants,
             routes: everyone.routes,
             left_out: everyone.left_out,

@@ -8,19 +8,29 @@
 //! Entry type: [`Directory`].
 
 mod account;
+mod budget;
 mod dial;
 mod directory;
 mod ended;
 mod flow;
+mod identity;
 mod job;
+mod ledger;
+mod ledger_file;
+mod number;
 mod overview;
+mod own_addresses;
 mod plan;
 mod quota;
+mod reach;
 mod record;
 mod runs;
 mod schedule;
 mod siblings;
+mod trunk;
 
 pub use directory::{Directory, Loaded, TenantUsage};
 pub use job::{Job, JobArgs, NoJob};
+pub use ledger::Ledger;
+pub use ledger_file::LedgerFile;
 pub use overview::{FlowOverview, Overview};

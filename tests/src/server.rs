@@ -26,8 +26,9 @@ pub struct Setup {
     limits: String,
     tenants: Vec<(String, String)>,
     dial: Vec<(String, Vec<String>)>,
-    /// Tenant, and a line of its table.
+    /// Tenant, and lines of its table.
     own: Vec<(String, String)>,
+    root: String,
     routes: String,
     lines: String,
     cache: Option<PathBuf>,
@@ -53,6 +54,7 @@ impl Setup {
             tenants: Vec::new(),
             dial: Vec::new(),
             own: Vec::new(),
+            root: String::new(),
             routes: String::new(),
             lines: String::new(),
             cache: None,
@@ -82,6 +84,18 @@ impl Setup {
     /// Further lines of the configuration: whole tables.
     pub fn lines(mut self, lines: &str) -> Self {
         writeln!(self.lines, "{lines}").unwrap();
+        self
+    }
+
+    /// Further keys of a tenant's table, as `deny = ["10.0.0.0/8"]`.
+    pub fn tenant(mut self, tenant: &str, lines: &str) -> Self {
+        self.own.push((tenant.to_owned(), lines.to_owned()));
+        self
+    }
+
+    /// Further keys of the file itself.
+    pub fn root(mut self, lines: &str) -> Self {
+        writeln!(self.root, "{lines}").unwrap();
         self
     }
 
@@ -164,6 +178,7 @@ impl Setup {
     pub fn toml(&self, folder: &Path) -> String {
         let cache = self.cache.clone().unwrap_or_else(|| folder.join("cache"));
         let mut text = format!("listen = {:?}\ncache_dir = {cache:?}\n", self.listen);
+        text.push_str(&self.root);
         if let Some(level) = &self.level {
             writeln!(text, "[log]\nlevel = {level:?}").unwrap();
         }

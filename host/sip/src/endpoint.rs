@@ -27,6 +27,7 @@ pub(crate) mod compose;
 mod config;
 mod event;
 pub(crate) mod face;
+mod filter;
 mod output;
 mod receive;
 mod registration;
@@ -50,6 +51,7 @@ pub use event::{
     EndKind, Ended, Event, LegEvent, LegId, Party, PeerRequestId, Reason, Reoffered, Replaced,
     RequestFailure, RequestId,
 };
+pub use filter::AddressFilter;
 pub use output::{Counts, Output, Stats, Transmit, TransmitToken, TransportFailure};
 pub use registration::{
     Binding, RegisterRequest, Registered, RegistrationEvent, RegistrationFailure, RegistrationId,

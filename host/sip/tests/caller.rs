@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use callbox_sip::auth::Credentials;
 use callbox_sip::endpoint::{
-    EndKind, EndpointError, Header, InDialogRequest, LegEvent, Party, Protocol, RequestFailure,
-    TransportFailure,
+    AddressFilter, Destination, EndKind, EndpointError, Header, InDialogRequest, LegEvent, Party, Protocol,
+    RequestFailure, TransportFailure,
 };
 use callbox_sip::message::Method;
 use peer::{Peer, SDP, Sent, sdp};
@@ -434,4 +434,28 @@ fn an_invite_that_cannot_be_sent_fails_with_the_reason() {
     peer.drain();
     assert_eq!(peer.ended().why, EndKind::Transport(TransportFailure::Refused));
     peer.assert_quiescent();
+}
+
+#[test]
+fn a_contact_that_the_filter_does_not_admit_leads_nowhere_else() {
+    let closed: std::net::IpAddr = "10.0.0.9".parse().unwrap();
+    for (contact, leads) in [
+        ("Contact: <sip:alice@10.0.0.9:5080>", "192.0.2.1:5060"),
+        ("Contact: <sip:alice@10.0.0.8:5080>", "10.0.0.8:5080"),
+    ] {
+        let filter = AddressFilter::new(move |address| address != closed);
+        let mut peer = Peer::new();
+        let (leg, invite) = peer.call(|request| {
+            request.next_hop =
+                Destination::of_uri(request.uri.as_bytes()).and_then(|to| to.under(Some(&filter)));
+            assert!(request.next_hop.is_some());
+        });
+        let ack = peer.reply(&invite, "200 OK", "r1", &[contact], SDP);
+        assert_eq!(ack[0].addr().to_string(), leads, "{contact}");
+        let (sent, info) = peer.act(|endpoint, now| endpoint.request(now, leg, info()));
+        sent.unwrap();
+        assert_eq!(info[0].addr().to_string(), leads, "{contact}");
+        // A new target comes under the same filter.
+        peer.reply(&info[0], "200 OK", "r1", &[contact], "");
+    }
 }

@@ -147,14 +147,8 @@ impl LegShared {
         } else {
             self.session.post(self.id, EventKind::Answered(info));
         }
-        if let Some((limit, runtime)) = inner.max_duration.take() {
-            let leg = Arc::downgrade(self);
-            runtime.spawn(async move {
-                tokio::time::sleep(limit).await;
-                if let Some(leg) = leg.upgrade() {
-                    leg.end_by_host("maximum duration of the call");
-                }
-            });
+        if let Some(meter) = inner.meter.take() {
+            meter.start(Arc::downgrade(self));
         }
     }
 

@@ -144,7 +144,7 @@ impl Bridge {
             News::OfferWithdrawn(id) => self.withdrawn(&mut state, side, id),
             News::Settled(outcome) => self.settled(&mut state, side, outcome),
             News::TimedOut => self.timed_out(&mut state, side),
-            News::NotSent { busy } => self.not_sent(&mut state, side, busy),
+            News::NotSent(why) => self.not_sent(&mut state, side, why),
             News::Confirmed(body) => self.confirmed(&mut state, side, body),
             News::Info(request) => self.info(&mut state, side, &request),
             News::Message(request) => self.pass(side.other(), Method::Message, &request),

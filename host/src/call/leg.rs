@@ -26,6 +26,7 @@ use super::exchange::ShardQueue;
 use super::facts::Facts;
 use super::incoming_offer::PeerOffer;
 use super::info::InfoRequest;
+use super::meter::Meter;
 use super::redirect::Redirections;
 use super::referral;
 use super::reoffer::Offering;
@@ -173,8 +174,8 @@ pub(super) struct LegInner {
     pub(super) held_by_peer: bool,
     /// The bridge that the leg stands in.
     pub(super) bridge: Option<Box<Bridged>>,
-    /// Hang up so long after the answer, on this runtime.
-    pub(super) max_duration: Option<(Duration, tokio::runtime::Handle)>,
+    /// What bounds the call once it is answered.
+    pub(super) meter: Option<Box<Meter>>,
 }
 
 impl Leg {
@@ -569,7 +570,7 @@ impl LegInner {
             held: false,
             held_by_peer: false,
             bridge: None,
-            max_duration: None,
+            meter: None,
         }
     }
 

@@ -11,9 +11,10 @@ use super::error::CallError;
 use super::events::EventKind;
 use super::facts::{self, Facts};
 use super::leg::{AnswerInfo, Direction, Leg, Phase};
+use super::meter::Meter;
 use super::options::MakeCallOptions;
 use super::policy::DialRequest;
-use super::redirect::Redirections;
+use super::redirect::{Fixed, Redirections};
 use super::summary::Moments;
 use super::target::DialTarget;
 use super::text;
@@ -132,7 +133,10 @@ impl Leg {
             Redirections::new(
                 &invite,
                 options,
-                registration.is_some(),
+                Fixed {
+                    identity: registration.is_some(),
+                    through_trunk: grant.through_trunk,
+                },
                 session.deadline(options.timeout),
             )
         });
@@ -144,6 +148,7 @@ impl Leg {
             .context
             .bounds
             .take(|bounds| &bounds.dials, "limits.tenant.dials_rate")?;
+        session.context.policy.dial()?;
         let attempt = inner.attempt;
         self.shared.command(
             &mut inner,
@@ -161,9 +166,7 @@ impl Leg {
         inner.redirections = redirections;
         inner.facts = Facts::dialled(from_user, uri);
         inner.moments = Moments::begin();
-        inner.max_duration = options
-            .max_duration
-            .and_then(|limit| Some((limit, tokio::runtime::Handle::try_current().ok()?)));
+        inner.meter = Meter::new(&session.context.policy, options.max_duration).map(Box::new);
         Ok(())
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! This layer only asks. Entry type: [`DialPolicy`].
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use callbox_sip::endpoint::Destination;
 
-use super::error::CallError;
+use super::error::{CallError, Denial};
 use super::options::Login;
 use super::target::DialTarget;
 
@@ -48,8 +51,10 @@ pub struct DialGrant {
     pub from_host: Option<String>,
     /// The Request-URI where it is not the target's own: a number that goes over a trunk.
     pub uri: Option<String>,
-    /// Where to send it instead of the target's own host (a trunk).
+    /// Where to send it where that is not simply the target's own host: a trunk, or that host under a filter.
     pub next_hop: Option<Destination>,
+    /// It goes through a trunk, whose logins are for nobody else.
+    pub through_trunk: bool,
     /// The operator's logins: the one asked for by name, then that of the trunk.
     pub logins: Vec<Login>,
 }
@@ -64,6 +69,7 @@ impl DialGrant {
             from_host: None,
             uri: None,
             next_hop: None,
+            through_trunk: false,
             logins: Vec::new(),
         }
     }
@@ -76,4 +82,49 @@ pub trait DialPolicy: Send + Sync + 'static {
     /// # Errors
     /// `UnknownDestination` for a trunk or a credential that does not exist, then `Denied` with the rule that refused.
     fn grant(&self, request: &DialRequest<'_>) -> Result<DialGrant, CallError>;
+
+    /// Whether a flow may set a header that claims who calls ([`is_claim`](super::is_claim)) to this value. Nobody may
+    /// unless the tenant's rules say so.
+    ///
+    /// # Errors
+    /// `Denied(Header)` when the header was not granted, `Denied(Identity)` when the value is somebody else's.
+    fn may_claim(&self, header: &str, _value: &str) -> Result<(), CallError> {
+        Err(CallError::Denied(Denial::Header(header.to_owned())))
+    }
+
+    /// Whether [`Self::may_name`] decides anything, so that nobody reads session descriptions for nothing.
+    fn judges_media(&self) -> bool {
+        false
+    }
+
+    /// Whether a session description may name this address for media; none is a name, or what is no address.
+    fn may_name(&self, _media: Option<IpAddr>) -> bool {
+        true
+    }
+
+    /// Counts one call out, before its INVITE leaves; each redirection that is followed is one.
+    ///
+    /// # Errors
+    /// `Denied(Limit)` when the tenant has no more for today.
+    fn dial(&self) -> Result<(), CallError> {
+        Ok(())
+    }
+
+    /// The longest that an answered call out may last, and the limit's name.
+    fn call_max(&self) -> Option<(Duration, &'static str)> {
+        None
+    }
+
+    /// How long each step of an answered call out is that [`Self::charge`] is asked for; none where nothing is charged.
+    fn step(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Charges the next step of an answered call out.
+    ///
+    /// # Errors
+    /// `Denied(Limit)` when the tenant has no more for today: the call ends.
+    fn charge(&self) -> Result<(), CallError> {
+        Ok(())
+    }
 }

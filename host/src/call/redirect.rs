@@ -27,8 +27,7 @@ use super::target::DialTarget;
 pub(super) struct Redirections {
     /// The INVITE as it was sent first; URI, next hop and credentials change.
     request: InviteRequest,
-    /// The From that a registration or the flow chose stays; else each grant decides.
-    identity_is_fixed: bool,
+    first: Fixed,
     caller: Option<(String, Option<String>)>,
     /// The login that may be used at another host.
     portable: Option<Login>,
@@ -41,16 +40,25 @@ pub(super) struct Redirections {
     waiting: Vec<DialTarget>,
 }
 
+/// What of the first destination decides about the others.
+#[derive(Clone, Copy)]
+pub(super) struct Fixed {
+    /// The From that a registration chose stays; else each grant decides.
+    pub(super) identity: bool,
+    /// It went through a trunk, so that its logins are the trunk's.
+    pub(super) through_trunk: bool,
+}
+
 impl Redirections {
     pub(super) fn new(
         request: &InviteRequest,
         options: &MakeCallOptions,
-        identity_is_fixed: bool,
+        first: Fixed,
         deadline: Instant,
     ) -> Self {
         Self {
             request: request.clone(),
-            identity_is_fixed,
+            first,
             caller: options.caller_id.clone(),
             portable: options.credentials.portable(),
             deadline,
@@ -72,7 +80,8 @@ impl Redirections {
         let left = self.deadline.saturating_duration_since(Instant::now());
         while left > Duration::ZERO && !self.waiting.is_empty() {
             let target = self.waiting.remove(0);
-            match self.grant(&target, context) {
+            let granted = self.grant(&target, context);
+            match granted.and_then(|grant| context.policy.dial().map(|()| grant)) {
                 Ok(grant) => return Some(self.invite(&target, grant, left)),
                 Err(error) => tracing::info!(
                     tenant = &*context.tenant,
@@ -131,12 +140,12 @@ impl Redirections {
     fn invite(&self, target: &DialTarget, grant: DialGrant, left: Duration) -> InviteRequest {
         let mut request = self.request.clone();
         // Logins are for the host that was dialled: whoever redirects must not be able to have them tried elsewhere.
-        if self.request.next_hop.is_some() || !same_host(&self.request.uri, target.as_str()) {
+        if self.first.through_trunk || !same_host(&self.request.uri, target.as_str()) {
             request.credentials = self.portable.iter().map(facts::to_sip_credentials).collect();
         }
         let granted = grant.logins.iter().map(facts::to_sip_credentials);
         request.credentials.extend(granted.collect::<Vec<Credentials>>());
-        if !self.identity_is_fixed {
+        if !self.first.identity {
             request.from = facts::from_of(&grant.from_user, grant.from_name, grant.from_host);
         }
         // From and To name who calls whom, and stay what they were.

@@ -15,10 +15,11 @@ use crate::config::limits::CallLimits;
 
 use super::allowance::Allowance;
 use super::command::Scheduled;
-use super::error::{CallError, Party};
+use super::error::{CallError, Denial, Party};
 use super::events::{Event, EventKind, Mailbox};
 use super::exchange::ShardQueue;
 use super::leg::{Leg, LegShared};
+use super::media_addresses;
 use super::policy::DialPolicy;
 use super::registration::RegistrationShared;
 use super::roster::Roster;
@@ -173,15 +174,22 @@ impl Session {
     /// # Errors
     /// `Invalid` or `Denied`.
     pub fn header(&self, name: &str, value: &str) -> Result<Header, CallError> {
-        Header::parse(name, value, &self.shared.context.limits)
+        let context = &self.shared.context;
+        Header::granted(name, value, &context.limits, |name, value| {
+            context.policy.may_claim(name, value)
+        })
     }
 
     /// Checks a body of the flow's; see [`Body::parse`].
     ///
     /// # Errors
-    /// `Invalid`.
+    /// `Invalid`, or `Denied(Destination)` for a session description that names addresses which the tenant may not.
     pub fn body(&self, content_type: &str, data: Vec<u8>) -> Result<Body, CallError> {
-        Body::parse(content_type, data, &self.shared.context.limits)
+        let body = Body::parse(content_type, data, &self.shared.context.limits)?;
+        match media_addresses::may_send(&*self.shared.context.policy, body.content_type(), body.data()) {
+            true => Ok(body),
+            false => Err(CallError::Denied(Denial::Destination)),
+        }
     }
 
     /// An idle leg. Seed `sipcall:new()`.

@@ -62,21 +62,35 @@ const OWNED_BY_HOST: &[&str] = &[
     "warning-agent",
     "path",
     "service-route",
-    "p-asserted-identity",
-    "p-preferred-identity",
-    "remote-party-id",
-    "identity",
-    "y",
     // The host names itself.
     "user-agent",
     "server",
-    // Claims of who calls, which the tenant's caller ids decide.
-    "p-preferred-identity",
-    "remote-party-id",
+    // Between networks that trust each other (RFC 7315).
+    "p-charging-vector",
+    "p-charging-function-addresses",
     // Places in other people's calls; Replaces is a flow's to carry out a REFER with.
     "join",
     "target-dialog",
 ];
+
+/// Claims of who calls, who pays, or who was called before: only who is granted one by name may set it. With the compact form
+/// of Identity.
+const CLAIMS: &[&str] = &[
+    "p-asserted-identity",
+    "p-preferred-identity",
+    "remote-party-id",
+    "p-charge-info",
+    "diversion",
+    "history-info",
+    "identity",
+    "y",
+];
+
+/// Whether a header of this name claims who calls, who pays, or who was called before.
+#[must_use]
+pub fn is_claim(name: &str) -> bool {
+    CLAIMS.iter().any(|claim| claim.eq_ignore_ascii_case(name))
+}
 
 /// One SIP header field that a flow may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +103,23 @@ impl Header {
     /// Checks that `name` is a token (RFC 3261 §25.1) that the host does not own, and that `value` is one line.
     ///
     /// # Errors
-    /// `Invalid` with what is wrong, or `Denied(Header)` for a header of the host's.
+    /// `Invalid` with what is wrong, or `Denied(Header)` for a header of the host's and for a claim ([`is_claim`]).
     pub fn parse(name: &str, value: &str, limits: &CallLimits) -> Result<Self, CallError> {
+        Self::granted(name, value, limits, |name, _| {
+            Err(CallError::Denied(Denial::Header(name.to_owned())))
+        })
+    }
+
+    /// The same, with claims decided by `may_claim`, which is asked about the value as it would be sent.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], and what `may_claim` says.
+    pub(super) fn granted(
+        name: &str,
+        value: &str,
+        limits: &CallLimits,
+        may_claim: impl FnOnce(&str, &str) -> Result<(), CallError>,
+    ) -> Result<Self, CallError> {
         if name.is_empty() || name.len() > SHORT_TEXT_MAX || !name.bytes().all(is_token_byte) {
             return Err(CallError::invalid(format!(
                 "header name {} is not a SIP token",
@@ -108,6 +137,9 @@ impl Header {
             )));
         }
         one_line(value, || format!("value of header {name}"))?;
+        if is_claim(name) {
+            may_claim(name, value.trim())?;
+        }
         Ok(Self {
             name: name.to_owned(),
             value: value.trim().to_owned(),

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 
 use super::census::Census;
 use super::host::Host;
 use super::state_dir::StateDir;
 use super::{Failure, log, records};
 use crate::config::{Config, Listen, LogFormat};
-use crate::tenant::Loaded;
+use crate::tenant::{LedgerFile, Loaded};
 use crate::wire::Wire;
 
 const EXAMPLES: &str = "\
@@ -70,6 +70,9 @@ impl Serve {
         let host = Host::new(&config, config.limits.host.calls_max)?;
         let (recorder, writer) = records::start(&config, state.path(), host.calls_max)?;
         host.directory.keep_records(recorder);
+        // Dropped when the calls are over, which writes it a last time.
+        let _minutes = LedgerFile::open(&state.path().join("minutes.json"), host.directory.ledger())
+            .context("cannot keep the tenants' minutes")?;
         let loaded = host.control.block_on(host.directory.load_all(&host.loader));
         let mut signals = host.signals()?;
         let mut census = host.control.block_on(async { Census::new() })?;

@@ -236,7 +236,8 @@ impl<'s, 't> Section<'s, 't> {
         &self.path
     }
 
-    fn full(&self, key: &str) -> String {
+    /// The path of a key of it.
+    pub(super) fn full(&self, key: &str) -> String {
         if self.path.is_empty() {
             key.to_owned()
         } else {
@@ -379,6 +380,22 @@ impl<'s, 't> Section<'s, 't> {
         let number = self.number(row.name);
         self.record(row.name, Kind::Number(Some(row)), false);
         number
+    }
+
+    /// A number between these, both included.
+    pub(super) fn number_within(&mut self, key: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        let number = self.number(key)?;
+        if range.contains(&number.value) {
+            return Some(number.value);
+        }
+        let text = format!(
+            "{} is out of range; write {} to {}",
+            number.value,
+            range.start(),
+            range.end()
+        );
+        self.source.note(number.at, number.key, text);
+        None
     }
 
     pub(super) fn boolean(&mut self, key: &str) -> Option<bool> {

@@ -1,17 +1,17 @@
 //! `[[tenant]]`: whose flows there are, where they may call, and as whom.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::credential::{self, Credential};
 use super::limits::{Limits, TenantLimits};
 use super::origin::Origin;
+use super::policy::{self, Policy};
 use super::reader::{Section, Source};
 use super::route::{self, FlowNumbers, Route, Scope};
 use super::trunk::{self, Trunk};
-use super::{Cidr, Job};
+use super::{DialRule, Job};
 
 /// A customer of this host: a name and its flows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,68 +32,8 @@ pub struct Tenant {
     pub trunks: Vec<Trunk>,
     /// `[tenant.limits]`: what its flows have together; what it does not say is as in `[limits.tenant]`.
     pub limits: TenantLimits,
-}
-
-/// A host that a tenant's flows may call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DialRule {
-    /// `*`: every host.
-    Any,
-    /// `example.com`: this host, in lower case.
-    Host(String),
-    /// `*.example.com`: every host below it; the field holds `.example.com`.
-    Below(String),
-    /// `10.0.0.0/8`: hosts that are written as addresses of this range.
-    Range(Cidr),
-}
-
-impl DialRule {
-    /// Whether a call to `host` (a name, or an address without brackets) is allowed.
-    pub fn allows(&self, host: &str) -> bool {
-        let address = host.parse::<IpAddr>();
-        match self {
-            Self::Any => true,
-            Self::Host(name) => name.eq_ignore_ascii_case(host.trim_end_matches('.')),
-            Self::Below(suffix) => {
-                address.is_err()
-                    && host
-                        .trim_end_matches('.')
-                        .to_ascii_lowercase()
-                        .ends_with(suffix.as_str())
-            }
-            Self::Range(range) => address.is_ok_and(|address| range.contains(address)),
-        }
-    }
-}
-
-impl FromStr for DialRule {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "*" {
-            return Ok(Self::Any);
-        }
-        if let Ok(range) = text.trim_matches(['[', ']']).parse() {
-            return Ok(Self::Range(range));
-        }
-        let (below, name) = match text.strip_prefix('*') {
-            Some(rest) if rest.starts_with('.') => (true, rest),
-            _ => (false, text),
-        };
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if name.trim_matches('.').is_empty() || !name.bytes().all(plain) {
-            return Err(
-                "is not a dial rule; write a host, *.example.com, an address range as 10.0.0.0/8, or *"
-                    .to_owned(),
-            );
-        }
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
-        Ok(if below {
-            Self::Below(name)
-        } else {
-            Self::Host(name)
-        })
-    }
+    /// What bounds `dial`: denials, dear numbers, headers, media, the budget.
+    pub policy: Policy,
 }
 
 /// One flow of a tenant.
@@ -163,7 +103,8 @@ pub(super) fn read_one(
     let at = section.at();
     let path = section.path().to_owned();
     let dial = section.strings("dial").unwrap_or_default();
-    let dial = dial.into_iter().filter_map(|rule| source.parsed(rule)).collect();
+    let dial: Vec<DialRule> = dial.into_iter().filter_map(|rule| source.parsed(rule)).collect();
+    let policy = policy::read(source, &mut section);
     let caller_ids = section.strings("caller_ids").unwrap_or_default();
     let caller_ids = caller_ids
         .into_iter()
@@ -182,6 +123,7 @@ pub(super) fn read_one(
     section.finish();
     let credentials = credential::read(source, credentials);
     let trunks = trunk::read(source, trunks, &credentials);
+    policy::check_trunks(source, (at, &path), dial.iter().chain(&policy.deny), &trunks);
     if flows.is_empty() {
         let fix = match path.as_str() {
             "" => "write [flow.hello]".to_owned(),
@@ -204,6 +146,7 @@ pub(super) fn read_one(
         credentials,
         trunks,
         limits,
+        policy,
     };
     Entry {
         routes: route::read_own(source, routes, &scope, &tenant, numbers),

@@ -128,7 +128,11 @@ fn dial_rules() {
     let config = parse(FULL).unwrap();
     assert!(config.tenants[0].dial.is_empty());
     let rules = &config.tenants[1].dial;
-    let allowed = |host| rules.iter().any(|rule| rule.allows(host));
+    let allowed = |host| {
+        rules
+            .iter()
+            .any(|rule| matches!(rule, DialRule::Host(rule) if rule.matches(host)))
+    };
     for host in [
         "example.com",
         "EXAMPLE.com.",
@@ -150,7 +154,6 @@ fn dial_rules() {
     ] {
         assert!(!allowed(host), "{host}");
     }
-    assert!("*".parse::<DialRule>().unwrap().allows("anything"));
 }
 
 #[test]

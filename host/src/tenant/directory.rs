@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::flow::Version;
+use super::ledger::Ledger;
 use super::plan::{Answerer, Found, Plan};
 use super::quota::{For, NoRoom};
 use super::runs::Runs;
@@ -28,6 +29,8 @@ const LOADS_AT_ONCE: usize = 8;
 pub struct Directory {
     /// What the configuration says. A call reads it once, when it comes in.
     plan: ArcSwap<Plan>,
+    /// What the tenants have used of their day, over every plan.
+    ledger: Arc<Ledger>,
     room: Arc<WaitingRoom>,
     pub(super) runs: Arc<Runs>,
     pub(super) limits: Arc<CallLimits>,
@@ -66,8 +69,10 @@ impl Directory {
             let room = WaitingRoom::new(runtime.clone(), &config.limits.call, retry_after);
             let siblings: Weak<dyn Siblings> = Weak::<Self>::clone(myself);
             let runs = Runs::new(calls_max, config.limits.host.delayed_jobs_max, runtime);
+            let ledger = Arc::new(Ledger::default());
             Self {
-                plan: ArcSwap::from_pointee(Plan::new(config, runs.quotas(), &room, &siblings)),
+                plan: ArcSwap::from_pointee(Plan::new(config, runs.quotas(), &ledger, &room, &siblings)),
+                ledger,
                 room,
                 runs: Arc::new(runs),
                 limits: Arc::new(config.limits.call.clone()),
@@ -106,6 +111,12 @@ impl Directory {
         let mut loaded = loading.join_all().await;
         loaded.sort_by_key(|(index, _)| *index);
         loaded.into_iter().map(|(_, loaded)| loaded).collect()
+    }
+
+    /// What the tenants have used of their day, to be kept over restarts.
+    #[must_use]
+    pub fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger)
     }
 
     /// Calls and jobs whose flow runs.

@@ -10,6 +10,8 @@ use std::sync::{Arc, Weak};
 use super::account::Account;
 use super::dial::DialRules;
 use super::flow::Flow;
+use super::ledger::Ledger;
+use super::own_addresses::own_addresses;
 use super::quota::Quotas;
 use crate::call::{Services, Siblings, WaitingRoom};
 use crate::config::{Config, Route, RouteTarget};
@@ -43,14 +45,17 @@ pub(super) struct Found {
 }
 
 impl Plan {
-    /// The plan of `config`, in which no flow is loaded. Sessions reach each other by `siblings`.
+    /// The plan of `config`, in which no flow is loaded. What tenants have used of their day stands in `ledger`. Sessions
+    /// reach each other by `siblings`.
     pub(super) fn new(
         config: &Config,
         quotas: &Quotas,
+        ledger: &Ledger,
         room: &Arc<WaitingRoom>,
         siblings: &Weak<dyn Siblings>,
     ) -> Self {
         let quotas = quotas.of(&config.tenants, &config.limits.host);
+        let own = own_addresses(&config.listen);
         let accounts: Vec<Arc<Account>> = config
             .tenants
             .iter()
@@ -67,7 +72,7 @@ impl Plan {
                 };
                 Arc::new(Account {
                     flows: tenant.flows.iter().enumerate().map(flow).collect(),
-                    dial: Arc::new(DialRules::of(tenant)),
+                    dial: Arc::new(DialRules::of(tenant, config, &own, ledger)),
                     services: Services::new(Arc::clone(room), services_of(config, position))
                         .with_siblings(Weak::clone(siblings)),
                     quota,

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use callbox_sip::endpoint::{
-    ConnectionId, Destination, ListenerId, Path, Protocol, Transmit, TransmitToken, TransportFailure,
+    AddressFilter, ConnectionId, Destination, ListenerId, Path, Protocol, Transmit, TransmitToken,
+    TransportFailure,
 };
 
 use super::bind::Socketed;
@@ -33,6 +34,7 @@ pub(super) struct Waiting {
     protocol: Protocol,
     port: Option<u16>,
     listener: Option<ListenerId>,
+    filter: Option<AddressFilter>,
     payload: Bytes,
     token: Option<TransmitToken>,
 }
@@ -83,12 +85,14 @@ impl Outlet {
                 protocol,
                 addr,
                 listener,
+                filter: _,
             } => self.send_first(protocol, &[addr], listener, payload, token),
             Destination::Name {
                 protocol,
                 host,
                 port,
                 listener,
+                filter,
             } => {
                 self.send_named(
                     now,
@@ -97,6 +101,7 @@ impl Outlet {
                         protocol,
                         port,
                         listener,
+                        filter,
                         payload,
                         token,
                     },
@@ -274,13 +279,22 @@ impl Outlet {
             protocol,
             port,
             listener,
+            filter,
             payload,
             token,
             ..
         } = waiting;
         let port = port.unwrap_or(protocol.default_port());
+        let allowed: Vec<IpAddr> = addresses
+            .iter()
+            .filter(|address| filter.as_ref().is_none_or(|filter| filter.admits(**address)))
+            .copied()
+            .collect();
+        if allowed.is_empty() && !addresses.is_empty() {
+            return self.note(token, Err(TransportFailure::Forbidden));
+        }
         // An address of a family that we have no socket for is as good as none.
-        let reachable: Vec<SocketAddr> = addresses
+        let reachable: Vec<SocketAddr> = allowed
             .iter()
             .filter(|address| {
                 self.shared
@@ -289,7 +303,7 @@ impl Outlet {
             })
             .map(|address| SocketAddr::new(*address, port))
             .collect();
-        let sent = if reachable.is_empty() && !addresses.is_empty() {
+        let sent = if reachable.is_empty() && !allowed.is_empty() {
             Err(TransportFailure::NoProtocol)
         } else {
             self.send_first(protocol, &reachable, listener, payload, token)

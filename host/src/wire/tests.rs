@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use callbox_sip::endpoint::{
-    Destination, Endpoint, EndpointConfig, Event, InviteRequest, LegEvent, PartyAddress, Protocol, shard_of,
+    AddressFilter, Destination, Endpoint, EndpointConfig, Event, InviteRequest, LegEvent, PartyAddress,
+    Protocol, shard_of,
 };
 
 use super::*;
@@ -462,6 +463,7 @@ fn connections_are_opened_and_reused() {
         protocol: Protocol::Tcp,
         addr,
         listener: None,
+        filter: None,
     });
     let (mut first, _) = callee.accept().unwrap();
     first.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -469,6 +471,7 @@ fn connections_are_opened_and_reused() {
         protocol: Protocol::Tcp,
         addr,
         listener: None,
+        filter: None,
     });
     let mut text = String::new();
     let mut buffer = [0; 4_096];
@@ -499,6 +502,7 @@ fn a_dead_port_fails_a_call_at_once() {
             protocol,
             addr: dead(local),
             listener: None,
+            filter: None,
         });
         let end = eventually("the end of the call", || under.notes.ended.lock().unwrap().pop());
         assert!(end.starts_with("Transport"), "{protocol:?} {local}: {end}");
@@ -518,6 +522,7 @@ fn one_dead_destination_does_not_disturb_the_others() {
             protocol: Protocol::Udp,
             addr: dead,
             listener: None,
+            filter: None,
         });
         socket
             .send_to(
@@ -546,6 +551,7 @@ fn names_are_looked_up() {
         host: host.into(),
         port,
         listener: None,
+        filter: None,
     };
     let port = Some(callee.local_addr().unwrap().port());
     under.call(name("localhost", Protocol::Udp, port));
@@ -568,6 +574,14 @@ fn names_are_looked_up() {
     under.call(name("no-such-host.invalid", Protocol::Udp, None));
     let end = eventually("the end of the call", || under.notes.ended.lock().unwrap().pop());
     assert!(end.contains("Unresolved"), "{end}");
+    let filter = AddressFilter::new(|address| !address.is_loopback());
+    under.call(
+        name("localhost", Protocol::Udp, port)
+            .under(Some(&filter))
+            .unwrap(),
+    );
+    let end = eventually("the end of the call", || under.notes.ended.lock().unwrap().pop());
+    assert!(end.contains("Forbidden"), "{end}");
     under.wire.shutdown();
 }
 

@@ -43,6 +43,44 @@ fn forbidden_addresses_are_not_called() {
 }
 
 #[test]
+fn a_wildcard_leads_neither_to_this_machine_nor_to_the_host_itself() {
+    let wild = |setup: Setup, to: &str| {
+        let setup = setup.dial("umbrella", &["*", "*.example.com"]).tenant_flow(
+            "umbrella",
+            "hostile",
+            &flows::example("reach"),
+            &trick("dial", &[("to", to)]),
+        );
+        Stage::of(setup)
+    };
+    for to in [
+        "sip:a@127.0.0.9",
+        "sip:a@[::1]",
+        "sip:a@0.0.0.0",
+        "sip:a@169.254.169.254",
+        "sip:a@224.0.0.251",
+    ] {
+        wild(setup(), to).ends(403, &["reach dial", "denied"]);
+    }
+    let setup = setup();
+    let own = format!("sip:hostile@{}", setup.address());
+    wild(setup, &own).ends(403, &["reach dial", "denied"]);
+    // Names are judged by what they lead to.
+    for to in ["sip:a@localhost", "sip:a@127.1", "sip:a@2130706433"] {
+        wild(crate::setup(), to).ends(403, &["reach dial", "not allowed"]);
+    }
+}
+
+#[test]
+fn dear_numbers_are_nobody_s_to_call_or_to_be_sent_to() {
+    let to = "sip:+1900555@127.0.0.1:9";
+    reach("dial", to, "", setup()).ends(403, &["reach dial", "denied"]);
+    reach("redirect", to, "", setup()).ends(403, &["reach redirect", "denied"]);
+    let ending = reach("transfer", to, "", setup()).ends(200, &["reach transfer", "denied"]);
+    assert_eq!(ending.requests("REFER"), 0, "{ending:?}");
+}
+
+#[test]
 fn a_parameter_leads_nowhere_else() {
     // 127.0.0.1 is allowed; what is named beside it is not, and listens.
     let setup = setup();
@@ -80,6 +118,9 @@ fn nobody_elses_number_is_shown() {
         "Contact",
         "Remote-Party-ID",
         "P-Preferred-Identity",
+        "P-Charge-Info",
+        "Diversion",
+        "History-Info",
     ] {
         reach("identity", to, header, setup()).ends(403, &["reach identity", "denied"]);
     }

@@ -5,6 +5,8 @@
 
 use std::net::SocketAddr;
 
+use super::filter::AddressFilter;
+
 /// The transport protocol of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
@@ -101,6 +103,8 @@ pub enum Destination {
         port: Option<u16>,
         /// The listener to send from; none: any of the protocol.
         listener: Option<ListenerId>,
+        /// What its addresses must pass.
+        filter: Option<AddressFilter>,
     },
     /// A socket address.
     Addr {
@@ -110,6 +114,8 @@ pub enum Destination {
         addr: SocketAddr,
         /// The listener to send from; none: any of the protocol.
         listener: Option<ListenerId>,
+        /// What the addresses must pass that the dialog may come to; this one has been judged.
+        filter: Option<AddressFilter>,
     },
 }
 
@@ -121,6 +127,31 @@ impl Destination {
             Self::Path(path) => path.protocol,
             Self::Name { protocol, .. } | Self::Addr { protocol, .. } => *protocol,
         }
+    }
+
+    /// What the addresses must pass that a peer may have us send to instead.
+    #[must_use]
+    pub fn filter(&self) -> Option<&AddressFilter> {
+        match self {
+            Self::Path(_) => None,
+            Self::Name { filter, .. } | Self::Addr { filter, .. } => filter.as_ref(),
+        }
+    }
+
+    /// The same destination under a filter; none where its address does not pass.
+    #[must_use]
+    pub fn under(mut self, wanted: Option<&AddressFilter>) -> Option<Self> {
+        match &mut self {
+            Self::Path(_) => {}
+            Self::Name { filter, .. } => *filter = wanted.cloned(),
+            Self::Addr { addr, filter, .. } => {
+                if wanted.is_some_and(|wanted| !wanted.admits(addr.ip())) {
+                    return None;
+                }
+                *filter = wanted.cloned();
+            }
+        }
+        Some(self)
     }
 
     /// The listener that it is bound to, when it is.

@@ -113,6 +113,7 @@ mod tests {
             protocol,
             addr: SocketAddr::new(v4, 1),
             listener,
+            filter: None,
         };
         assert_eq!(faces.toward(&to(Protocol::Udp, Some(ListenerId(1)))), Some(1));
         assert_eq!(faces.toward(&to(Protocol::Tcp, None)), Some(2));

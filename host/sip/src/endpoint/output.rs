@@ -60,6 +60,9 @@ pub enum TransportFailure {
     /// No listener or client of that protocol is configured.
     #[error("the protocol is not configured")]
     NoProtocol,
+    /// The filter of the destination lets none of its addresses pass.
+    #[error("the destination leads to addresses that are not allowed")]
+    Forbidden,
 }
 
 /// How much is alive in an endpoint. All zero: quiescent.

@@ -30,19 +30,16 @@ pub fn shard_of(call_id: &[u8], shards: u16) -> u16 {
     ((mixed * u64::from(shards.max(1))) >> 32) as u16
 }
 
-impl Endpoint {
-    /// Where a request to `uri` goes. On a leg, its path says which protocol and listener to stay with.
-    pub(crate) fn destination_of(&self, uri: &[u8], path: Option<&Path>) -> Option<Destination> {
-        self.destination_hinted(uri, path.map(|path| (path.protocol, Some(path.listener))))
+impl Destination {
+    /// Where a request to this URI goes when nothing says otherwise; none for what is no SIP URI.
+    #[must_use]
+    pub fn of_uri(uri: &[u8]) -> Option<Self> {
+        Self::of_uri_hinted(uri, None)
     }
 
-    /// As [`Self::destination_of`], with protocol and listener named. A URI that names no transport keeps the protocol
-    /// in use: RFC 3263 would choose UDP, which a peer that speaks to us over a stream may not even have.
-    pub(crate) fn destination_hinted(
-        &self,
-        uri: &[u8],
-        hint: Option<(Protocol, Option<ListenerId>)>,
-    ) -> Option<Destination> {
+    /// The same with a protocol and a listener to stay with. A URI that names no transport keeps the protocol in use:
+    /// RFC 3263 would choose UDP, which a peer that speaks to us over a stream may not even have.
+    fn of_uri_hinted(uri: &[u8], hint: Option<(Protocol, Option<ListenerId>)>) -> Option<Self> {
         let Ok(Uri::Sip(sip)) = Uri::parse(uri) else {
             return None;
         };
@@ -70,6 +67,7 @@ impl Endpoint {
                     protocol,
                     addr,
                     listener,
+                    filter: None,
                 }
             }
             None => Destination::Name {
@@ -77,8 +75,25 @@ impl Endpoint {
                 host: host.name()?.into(),
                 port: sip.port,
                 listener,
+                filter: None,
             },
         })
+    }
+}
+
+impl Endpoint {
+    /// Where a request to `uri` goes. On a leg, its path says which protocol and listener to stay with.
+    pub(crate) fn destination_of(&self, uri: &[u8], path: Option<&Path>) -> Option<Destination> {
+        self.destination_hinted(uri, path.map(|path| (path.protocol, Some(path.listener))))
+    }
+
+    /// As [`Self::destination_of`], with protocol and listener named.
+    pub(crate) fn destination_hinted(
+        &self,
+        uri: &[u8],
+        hint: Option<(Protocol, Option<ListenerId>)>,
+    ) -> Option<Destination> {
+        Destination::of_uri_hinted(uri, hint)
     }
 
     /// Writes the Via line of a request of ours.

@@ -267,6 +267,10 @@ impl Endpoint {
         };
         let hop: Box<[u8]> = known.routes.next_hop(&target).into();
         let (direct, current) = (known.routes.is_empty(), known.destination.clone());
+        let filter = current
+            .filter()
+            .or_else(|| known.alternate.as_ref()?.filter())
+            .cloned();
         let way = path.copied().or(match &current {
             Destination::Path(path) => Some(*path),
             _ => None,
@@ -275,7 +279,10 @@ impl Endpoint {
             Some(path) => (path.protocol, Some(path.listener)),
             None => (current.protocol(), current.listener()),
         };
-        let named = self.destination_hinted(&hop, Some(hint)).unwrap_or(current);
+        let named = self
+            .destination_hinted(&hop, Some(hint))
+            .and_then(|named| named.under(filter.as_ref()))
+            .unwrap_or(current);
         // A stream that is open is used again: see `inbound_destination`.
         let stream = way.filter(|path| direct && path.connection.is_some());
         if let Some(known) = self.dialog_of(id, dialog) {

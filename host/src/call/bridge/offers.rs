@@ -25,6 +25,16 @@ const FAILED: u16 = 500;
 /// Headers of a refusal that say when or why to try again.
 const PASSED: [&str; 2] = ["Retry-After", "Warning"];
 
+/// Why an offer was not sent to the other peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::call) enum Unsent {
+    /// An offer of its own is under way.
+    Busy,
+    /// It names addresses that the tenant may not.
+    Unfit,
+    Failed,
+}
+
 /// A peer's offer, undecided.
 pub(in crate::call) struct PeerOffered {
     pub(super) id: PeerRequestId,
@@ -226,12 +236,16 @@ impl Bridge {
     }
 
     /// The other peer's endpoint would not send it.
-    pub(super) fn not_sent(self: &Arc<Self>, state: &mut State, side: Side, busy: bool) {
+    pub(super) fn not_sent(self: &Arc<Self>, state: &mut State, side: Side, why: Unsent) {
         let Some(offer) = state.offer.as_ref().filter(|offer| offer.to() == side) else {
             return;
         };
         if offer.phase == Phase::Asked {
-            let code = if busy { GLARE } else { FAILED };
+            let code = match why {
+                Unsent::Busy => GLARE,
+                Unsent::Unfit => NOT_ACCEPTABLE,
+                Unsent::Failed => FAILED,
+            };
             self.refuse(offer.from, offer.id, code, None);
         }
         self.over(state);

@@ -5,9 +5,11 @@ use std::time::Instant;
 
 use callbox_sip::endpoint::{Body, Endpoint, EndpointError, Header, LegId, PeerRequestId, ReofferRequest};
 
+use super::offers::Unsent;
 use super::{News, Note};
 use crate::call::facts;
 use crate::call::leg::{LegInner, LegShared};
+use crate::call::media_addresses;
 
 /// One order.
 pub(in crate::call) enum Order {
@@ -41,7 +43,26 @@ impl Order {
         (now, endpoint): (Instant, &mut Endpoint),
         id: LegId,
     ) -> Option<Note> {
+        let allowed = |body: &Option<Body>| {
+            let policy = &*leg.session.context.policy;
+            body.as_ref()
+                .is_none_or(|body| media_addresses::may_send(policy, &body.content_type, &body.data))
+        };
         let done = match self {
+            Order::Offer { body, .. } if !allowed(&body) => {
+                let bridged = inner.bridge.as_mut()?;
+                let (bridge, side) = (Arc::clone(&bridged.bridge), bridged.side);
+                let news = News::NotSent(Unsent::Unfit);
+                return Some(Note { bridge, side, news });
+            }
+            Order::Accept { offer, body } if !allowed(&body) => {
+                endpoint.reject_offer(now, id, offer, 488, None, &[])
+            }
+            // The ACK has to go: with the session that holds.
+            Order::Answer { body } if !allowed(&body) => {
+                let body = inner.local_body.as_ref().map(facts::to_sip_body);
+                endpoint.answer(now, id, &[], body)
+            }
             Order::Arm => {
                 let asked = endpoint.decide_offers(id, true);
                 if let Some(bridged) = &mut inner.bridge {
@@ -66,9 +87,10 @@ impl Order {
                     Err(error) => {
                         tracing::debug!(%error, "relayed offer not sent");
                         let (bridge, side) = (Arc::clone(&bridged.bridge), bridged.side);
-                        let news = News::NotSent {
-                            busy: matches!(error, EndpointError::WrongState(_)),
-                        };
+                        let news = News::NotSent(match error {
+                            EndpointError::WrongState(_) => Unsent::Busy,
+                            _ => Unsent::Failed,
+                        });
                         return Some(Note { bridge, side, news });
                     }
                 }

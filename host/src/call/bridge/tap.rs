@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use callbox_sip::endpoint::{LegEvent, PeerRequestId, Reason, Reoffered, RequestId};
 use callbox_sip::message::{Message, Method};
 
-use super::offers::PeerOffered;
+use super::offers::{PeerOffered, Unsent};
 use super::{Bridge, Order, Side};
 use crate::call::command::Command;
 use crate::call::facts;
@@ -26,8 +26,8 @@ pub(in crate::call) enum News {
     Settled(Reoffered),
     /// A relayed offer has no answer in time; its end follows.
     TimedOut,
-    /// The endpoint did not take a relayed offer. `busy`: not now.
-    NotSent { busy: bool },
+    /// A relayed offer was not sent.
+    NotSent(Unsent),
     /// The ACK of our 2xx, with the peer's answer where it owed one.
     Confirmed(Option<Body>),
     /// An INFO, answered.
