@@ -6,6 +6,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::config::limits;
+
 /// A SIP status: 486 "Busy Here".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -125,7 +127,9 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// A bound of the table is hit: refuses, and counts it.
     pub(crate) fn limit(name: &'static str) -> Self {
+        limits::hit(name);
         CallError::Denied(Denial::Limit(name))
     }
 

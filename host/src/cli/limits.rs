@@ -44,7 +44,9 @@ fn markdown(out: &mut impl Write, limits: &Table) -> io::Result<()> {
     writeln!(
         out,
         "# Limits\n\nEvery bound of callbox. Written by `callbox limits --markdown > docs/limits.md` from the one table in\n\
-         `host/src/config/limits.rs`; a test fails when the two differ. A number out of its range is refused at the start."
+         `host/src/config/limits.rs`; a test fails when the two differ. A number out of its range is refused at the start.\n\
+         A metric counts hits; its label `limit` names the row, as in `limit=\"limits.call.legs_max\"`, and that of a tenant has \
+         the\nlabel `tenant` too."
     )?;
     let mut group = "";
     for row in table() {
@@ -52,15 +54,20 @@ fn markdown(out: &mut impl Write, limits: &Table) -> io::Result<()> {
             group = row.group;
             writeln!(
                 out,
-                "\n## [{group}]\n\n| name | default | range | counts | why | when hit |\n|---|---|---|---|---|---|"
+                "\n## [{group}]\n\n| name | default | range | counts | why | when hit | metric |\n|---|---|---|---|---|---|---|"
             )?;
         }
         let value = limits.get(row).unwrap_or(row.default);
         let (least, greatest) = row.range;
         writeln!(
             out,
-            "| `{}` | {value} | {least} – {greatest} | {} | {} | {} |",
-            row.name, row.unit, row.why, row.when_hit
+            "| `{}` | {value} | {least} – {greatest} | {} | {} | {} | {} |",
+            row.name,
+            row.unit,
+            row.why,
+            row.when_hit,
+            row.metric()
+                .map_or_else(|| "–".to_owned(), |name| format!("`{name}`"))
         )?;
     }
     Ok(())

@@ -7,7 +7,11 @@
 //!
 //! Entry points: [`Limits`] and [`table`].
 
+mod hits;
+
 use std::fmt;
+
+pub use hits::{hit, hits};
 
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +31,24 @@ pub struct Limit {
     /// What the peer, the flow or the operator gets when it is hit.
     pub when_hit: &'static str,
 }
+
+impl Limit {
+    /// The metric that counts how often it was hit, in which the label `limit` names the row; none for a number that is no
+    /// bound. Those of a tenant have the label `tenant` too.
+    #[must_use]
+    pub fn metric(&self) -> Option<&'static str> {
+        if self.when_hit.starts_with("not a bound") {
+            None
+        } else if self.group == TENANT {
+            Some("callbox_tenant_limit_hits_total")
+        } else {
+            Some("callbox_limit_hits_total")
+        }
+    }
+}
+
+/// The group of what a tenant has in all.
+const TENANT: &str = "limits.tenant";
 
 /// A number that the table refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +123,9 @@ macro_rules! limits {
                 }
             }
         )*
+
+        /// How many rows there are.
+        const ROWS: usize = 0 $( + $Group::ROWS.len() )*;
 
         /// Every row of every group.
         pub fn table() -> impl Iterator<Item = &'static Limit> {

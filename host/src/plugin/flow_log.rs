@@ -15,7 +15,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::call::TenantBounds;
-use crate::config::limits::PluginLimits;
+use crate::config::limits::{self, PluginLimits};
 
 /// Lines kept for the report of a trap.
 const LINES_KEPT: usize = 8;
@@ -94,6 +94,7 @@ impl FlowLog {
         let by = lines.dropped_by;
         drop(lines);
         if dropped > 0 {
+            limits::hit(by);
             tracing::warn!(target: "flow", dropped, bytes, "suppressed {dropped} lines of this flow's log ({by})");
         }
         dropped

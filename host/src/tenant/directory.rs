@@ -18,7 +18,7 @@ use crate::call::{
     IncomingCall, IncomingCalls, Reading, Refusal, SessionContext, ShardQueue, Siblings, WaitingRoom,
 };
 use crate::config::Config;
-use crate::config::limits::CallLimits;
+use crate::config::limits::{self, CallLimits};
 use crate::plugin::{Loader, TrapPolicy, World, run_call};
 use crate::record::Recorder;
 
@@ -226,7 +226,10 @@ impl IncomingCalls for Directory {
         }
         let admission = match found.account.quota.admit(For::Call, &self.runs) {
             Ok(admission) => admission,
-            Err(NoRoom::Host) => return Err(self.busy("limits.calls_max reached", found)),
+            Err(NoRoom::Host) => {
+                limits::hit("limits.calls_max");
+                return Err(self.busy("limits.calls_max reached", found));
+            }
             // The log has it already.
             Err(NoRoom::Tenant(_)) => return Err(Refusal::later(self.retry_after)),
         };

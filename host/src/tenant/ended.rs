@@ -8,12 +8,16 @@ use std::sync::atomic::Ordering;
 use super::directory::Directory;
 use super::flow::Version;
 use super::plan::Found;
+use crate::config::limits;
 use crate::plugin::RunReport;
 
 impl Directory {
     pub(super) fn ended(&self, found: &Found, version: &Version, report: &RunReport) {
         version.tally.runs.fetch_add(1, Ordering::Relaxed);
         self.record(found, version, report);
+        if let Some(limit) = report.outcome.limit() {
+            limits::hit(limit);
+        }
         if !report.outcome.is_return() {
             version.tally.traps.fetch_add(1, Ordering::Relaxed);
             self.trapped.fetch_add(1, Ordering::Relaxed);

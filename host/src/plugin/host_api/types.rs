@@ -35,7 +35,7 @@ pub(super) fn headers_from(
 ) -> Result<Vec<call::Header>, CallError> {
     let limit = session.context().limits.headers_max;
     if headers.len() > limit {
-        return Err(CallError::Denied(call::Denial::Limit("limits.call.headers_max")));
+        return Err(CallError::limit("limits.call.headers_max"));
     }
     headers
         .iter()
