@@ -156,8 +156,14 @@ fn a_spawn_bomb_fills_its_own_tenants_part_and_not_that_of_its_callers() {
         )
         .tenant_flow("umbrella", "hostile", &flows::example("hello"), "");
     let mut stage = Stage::of(setup);
-    stage.told(&["now: 20 started", "limits.tenant.spawned_max"]);
-    stage.told(&["later: 5 started", "limits.tenant.delayed_jobs_max"]);
+    // Which copy starts how many is a race between them.
+    stage.told(&["now:", "limits.tenant.spawned_max"]);
+    stage.told(&["later:", "limits.tenant.delayed_jobs_max"]);
+    let started = stage.server.log().matches("flow: now:").count();
+    assert!(
+        started <= 21,
+        "{started} copies: the first, and twenty that it and they have started"
+    );
     stage.others_are_answered();
     // Callers of the tenant that does this to itself get through as well.
     let mut own = stage.phone.connect("hostile");
