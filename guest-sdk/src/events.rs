@@ -59,7 +59,8 @@ pub enum EventKind {
     Timer(u32),
     /// Posted to this session from outside.
     External(Body),
-    /// The host shuts down: finish within this time.
+    /// The host shuts down, or an operator ends this session: finish within this time. What is up when it is over is hung up,
+    /// with a Reason that says so.
     Shutdown(Duration),
     /// So many events were dropped because nobody took them.
     Overflow(u32),

@@ -20,12 +20,14 @@ mod credential;
 mod cron;
 mod dial_rule;
 mod dialling;
+mod drain;
 mod error;
 mod folder;
 mod job;
 pub mod limits;
 mod listen;
 mod number;
+mod on_trap;
 mod origin;
 mod policy;
 mod premium;
@@ -46,11 +48,13 @@ pub use credential::{Credential, Secret};
 pub use cron::Cron;
 pub use dial_rule::{DialRule, HostRule, UserRule};
 pub use dialling::Dialling;
+pub use drain::{Drain, DrainTarget};
 pub use error::{ConfigError, Problem};
 pub use job::{Job, Start};
 pub use limits::Limits;
 pub use listen::{Listen, Transport};
 pub use number::NumberRule;
+pub use on_trap::OnTrap;
 pub use origin::Origin;
 pub use policy::Policy;
 pub use premium::PremiumList;
@@ -99,6 +103,8 @@ pub struct Config {
     pub log: Log,
     /// `[records]`
     pub records: Records,
+    /// `[drain]`
+    pub drain: Drain,
     /// `[limits]` and its sub-tables.
     pub limits: Limits,
     /// `[dialling]`
@@ -168,6 +174,7 @@ impl Config {
         let admin = admin::read(source, root.section("admin"), &state_dir);
         let log = Self::log(source, root.section("log"));
         let records = records::read(source, root.section("records"));
+        let drain = drain::read(source, root.section("drain"));
         let limits = Self::limits(source, root.section("limits"));
         let dialling = dialling::read(source, root.section("dialling"));
         let common = tenant::Common {
@@ -192,6 +199,7 @@ impl Config {
             admin,
             log,
             records,
+            drain,
             limits,
             dialling,
             tenants: everyone.tenants,

@@ -35,5 +35,5 @@ pub use fuel::Budget;
 pub use inspect::{Inspection, Needs};
 pub use loader::{FlowVersion, LoadError, Loader};
 pub use outcome::Outcome;
-pub use runner::{RunKind, RunReport, TrapPolicy, run_call, run_job};
+pub use runner::{Heir, Inheritance, RunKind, RunReport, TrapPolicy, run_call, run_call_for, run_job};
 pub use source::{NotWasm, Source};

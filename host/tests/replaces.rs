@@ -316,7 +316,7 @@ async fn a_call_that_nobody_takes_ends_with_the_session() {
     desk.replace().await;
     // It is in the mailbox; the flow ends without having read it.
     support::eventually(|| desk.session.live_legs() == 2).await;
-    desk.session.end_legs(callbox::call::Party::Local, 480);
+    desk.session.end_legs(480);
     let Desk {
         session,
         leg,

@@ -115,7 +115,7 @@ async fn what_is_forgotten_is_counted_and_the_first_leg_is_never() {
         codes(&all.legs)[..2],
         [(Some(200), Some(Party::Remote)), (Some(404), Some(Party::Remote))]
     );
-    session.end_legs(Party::Local, 480);
+    session.end_legs(480);
     assert_eq!(session.legs_summary(), all, "over is over once");
     drop(first);
     drop(session);
@@ -128,7 +128,7 @@ async fn a_call_that_the_host_ends_is_the_host_s_doing() {
     let mut peer = Peer::new(host.addr()).await;
     peer.invite("open", None).await;
     let (session, _leg) = host.next_call().await;
-    session.end_legs(Party::Host, 500);
+    session.end_legs_by_host(callbox::call::HostEnd::new(500, "the flow failed"));
     let legs = session.legs_summary().legs;
     assert_eq!(codes(&legs), [(Some(500), Some(Party::Host))]);
     assert!(legs[0].started_ms >= session.began_ms().saturating_sub(1_000));

@@ -100,7 +100,12 @@ impl Setup {
     }
 
     /// Sets a limit: group as in the configuration file (`limits`, `limits.sip` …), key and number.
-    pub fn limit(mut self, group: &str, key: &str, value: u64) -> Self {
+    pub fn limit(self, group: &str, key: &str, value: u64) -> Self {
+        self.setting(group, key, &value.to_string())
+    }
+
+    /// Sets any key of a table of the configuration file; the value as TOML has it, on one line.
+    pub fn setting(mut self, group: &str, key: &str, value: &str) -> Self {
         writeln!(self.limits, "[{group}]\n{key} = {value}").unwrap();
         self
     }
@@ -380,6 +385,11 @@ impl Callbox {
     /// Asks it to end.
     pub fn terminate(&mut self) {
         self.running.terminate();
+    }
+
+    /// Waits until it has ended; the exit code.
+    pub fn wait(&mut self, longest: Duration) -> Option<i32> {
+        self.running.wait(longest).and_then(|status| status.code())
     }
 
     /// Asks it to end and waits; the exit code.

@@ -21,6 +21,10 @@ impl LegShared {
     /// Applies an event of the endpoint's leg that stands for `attempt`.
     pub(super) fn apply(self: &Arc<Self>, attempt: u32, event: LegEvent) {
         let mut inner = self.lock();
+        if let Some(heir) = inner.heir.clone() {
+            drop(inner);
+            return heir.apply(attempt, event);
+        }
         if inner.attempt != attempt {
             return;
         }

@@ -287,6 +287,19 @@ impl Bridge {
 }
 
 impl LegShared {
+    /// Leaves the bridge that it stands in, if it does. No leg may be locked.
+    pub(super) fn leave_bridge(&self) {
+        let bridge = self
+            .lock()
+            .bridge
+            .as_ref()
+            .map(|bridged| Arc::clone(&bridged.bridge));
+        // One whose legs are being joined has parted them when the flow's method was dropped.
+        if let Some(bridge) = bridge {
+            drop(bridge.unbridge());
+        }
+    }
+
     /// The other leg of the bridge has ended: so does this one.
     fn follow(self: &Arc<Self>, reason: Option<Reason>) {
         let mut inner = self.lock();

@@ -110,6 +110,10 @@ impl Exchange {
             return;
         }
         inner.scheduled = false;
+        if let Some(heir) = inner.heir.clone() {
+            drop(inner);
+            return self.run_commands_of_heir(now, endpoint, &heir);
+        }
         let mut places = Vec::new();
         let mut replaced = None;
         let mut notes = Vec::new();
@@ -237,6 +241,15 @@ impl Exchange {
 }
 
 impl Exchange {
+    /// Another session has taken the leg over: the map is told, and then its commands are run.
+    fn run_commands_of_heir(&mut self, now: Instant, endpoint: &mut Endpoint, heir: &Arc<LegShared>) {
+        let sip = heir.lock().sip;
+        if let Some(entry) = sip.and_then(|sip| self.legs.get_mut(&sip)) {
+            entry.leg = Arc::clone(heir);
+        }
+        self.run_commands(now, endpoint, heir);
+    }
+
     /// A call for a service becomes the leg of the session that has taken it, at the first news of it.
     fn claim(&mut self, id: LegId, event: &LegEvent) {
         let Some(call) = self.services.get(&id) else {
@@ -266,7 +279,7 @@ impl ShardCore for Exchange {
             match object {
                 Scheduled::Leg(leg) => self.run_commands(now, endpoint, &leg),
                 Scheduled::Undecided(leg, command) => {
-                    leg.lock().outbox.push_back(command);
+                    let leg = leg.leave(command);
                     self.run_commands(now, endpoint, &leg);
                 }
                 Scheduled::Search(search) => self.search(endpoint, *search),

@@ -244,10 +244,30 @@ pub(super) fn contact_header(uri: &str) -> sip::Header {
 
 /// Reason of a flow's own words (RFC 3326). The text has been checked to be one line.
 pub(super) fn reason(text: &str) -> sip::Reason {
+    reason_with(None, text)
+}
+
+/// The same with a SIP status as the cause (RFC 3326 §2).
+pub(super) fn reason_with(cause: Option<u16>, text: &str) -> sip::Reason {
     sip::Reason {
         protocol: "SIP".into(),
-        cause: None,
+        cause,
         text: Some(text.into()),
+    }
+}
+
+/// The same as a header of a response (RFC 6432). The text is one of the host's own and needs no escapes.
+pub(super) fn reason_header(reason: &sip::Reason) -> sip::Header {
+    let mut value = reason.protocol.to_string();
+    if let Some(cause) = reason.cause {
+        value.push_str(&format!(";cause={cause}"));
+    }
+    if let Some(text) = &reason.text {
+        value.push_str(&format!(";text=\"{text}\""));
+    }
+    sip::Header {
+        name: "Reason".into(),
+        value: value.into(),
     }
 }
 

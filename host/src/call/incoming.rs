@@ -11,7 +11,8 @@ use callbox_sip::endpoint::{Header, LegId, Path, Protocol};
 use callbox_sip::message::{Message, Uri};
 
 use super::exchange::ShardQueue;
-use super::facts::{Facts, body, lossy, user_of};
+use super::facts::{self, Facts, body, lossy, user_of};
+use super::host_end::HostEnd;
 use super::leg::{Direction, Leg, LegInner, LegShared, Phase};
 use super::service::ServiceCall;
 use super::session::{Session, SessionContext};
@@ -40,6 +41,10 @@ pub struct Refusal {
     pub code: u16,
     /// Retry-After (RFC 3261 §20.33).
     pub retry_after: Option<Duration>,
+    /// Contact of a 3xx: a SIP URI.
+    pub contact: Option<String>,
+    /// What stands in Reason (RFC 3326): the name of a limit, or words of this program's own.
+    pub why: Option<&'static str>,
 }
 
 impl Refusal {
@@ -49,15 +54,33 @@ impl Refusal {
         Self {
             code,
             retry_after: None,
+            contact: None,
+            why: None,
         }
+    }
+
+    /// 302 to another host.
+    #[must_use]
+    pub fn redirect(contact: String) -> Self {
+        Self {
+            contact: Some(contact),
+            ..Self::new(302)
+        }
+    }
+
+    /// For this reason.
+    #[must_use]
+    pub fn because(mut self, why: &'static str) -> Self {
+        self.why = Some(why);
+        self
     }
 
     /// 503 with Retry-After in whole seconds, rounded up.
     #[must_use]
     pub fn busy(retry_after: Duration) -> Self {
         Self {
-            code: 503,
             retry_after: Some(retry_after),
+            ..Self::new(503)
         }
     }
 
@@ -66,20 +89,20 @@ impl Refusal {
     #[must_use]
     pub fn later(retry_after: Duration) -> Self {
         Self {
-            code: 480,
             retry_after: Some(retry_after),
+            ..Self::new(480)
         }
     }
 
     pub(super) fn headers(&self) -> Vec<Header> {
         let seconds = |wait: Duration| wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        self.retry_after
-            .map(|wait| Header {
-                name: "Retry-After".into(),
-                value: seconds(wait).to_string().into(),
-            })
-            .into_iter()
-            .collect()
+        let retry_after = self.retry_after.map(|wait| Header {
+            name: "Retry-After".into(),
+            value: seconds(wait).to_string().into(),
+        });
+        let contact = self.contact.as_deref().map(facts::contact_header);
+        let why = self.why.map(|why| HostEnd::new(self.code, why).header());
+        [retry_after, contact, why].into_iter().flatten().collect()
     }
 }
 

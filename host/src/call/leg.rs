@@ -24,6 +24,7 @@ use super::error::{CallError, HangupInfo, Party, Status};
 use super::events::EventKind;
 use super::exchange::ShardQueue;
 use super::facts::Facts;
+use super::host_end::HostEnd;
 use super::incoming_offer::PeerOffer;
 use super::info::InfoRequest;
 use super::meter::Meter;
@@ -174,6 +175,8 @@ pub(super) struct LegInner {
     pub(super) held_by_peer: bool,
     /// The bridge that the leg stands in.
     pub(super) bridge: Option<Box<Bridged>>,
+    /// Another session has taken the call over: this leg of its holds all that stood here.
+    pub(super) heir: Option<Arc<LegShared>>,
     /// What bounds the call once it is answered.
     pub(super) meter: Option<Box<Meter>>,
 }
@@ -425,11 +428,6 @@ impl LegShared {
         self.lock().was_answered
     }
 
-    /// The leg ends because its flow has ended: by its return, which is the flow's own doing, or otherwise.
-    pub(super) fn end(self: &Arc<Self>, by: Party, code: u16) {
-        self.finish_by(by, code, None);
-    }
-
     pub(super) fn auto_ring(self: &Arc<Self>) {
         let mut inner = self.lock();
         if inner.phase == Phase::RingingIn && !inner.rang {
@@ -466,11 +464,16 @@ impl LegShared {
     }
 
     /// Ends the leg in the host's own name, for this reason: the flow hears of it.
-    pub(super) fn end_by_host(self: &Arc<Self>, why: &str) {
-        self.finish_by(Party::Host, 480, Some(super::facts::reason(why)));
+    pub(super) fn end_by_host(self: &Arc<Self>, why: HostEnd) {
+        self.finish_by(Party::Host, why.code, Some(why.reason()));
     }
 
-    fn finish_by(self: &Arc<Self>, by: Party, code: u16, reason: Option<callbox_sip::endpoint::Reason>) {
+    pub(super) fn finish_by(
+        self: &Arc<Self>,
+        by: Party,
+        code: u16,
+        reason: Option<callbox_sip::endpoint::Reason>,
+    ) {
         let mut inner = self.lock();
         let bridged = inner.bridge.take().map(|bridged| (bridged, reason.clone()));
         let mut info = HangupInfo {
@@ -494,7 +497,12 @@ impl LegShared {
                     Command::Reject {
                         code,
                         reason: None,
-                        headers: Vec::new(),
+                        // Reason stands in what the host says in its own name (RFC 6432 for responses).
+                        headers: reason
+                            .filter(|_| by == Party::Host)
+                            .map(|reason| super::facts::reason_header(&reason))
+                            .into_iter()
+                            .collect(),
                     },
                 );
             }
@@ -570,6 +578,7 @@ impl LegInner {
             held: false,
             held_by_peer: false,
             bridge: None,
+            heir: None,
             meter: None,
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::error::{CallError, Denial};
+use super::host_end::HostEnd;
 use super::leg::LegShared;
 use super::policy::DialPolicy;
 
@@ -57,13 +58,13 @@ impl Meter {
                 };
                 let now = Instant::now();
                 if let Some((_, why)) = end.filter(|(end, _)| *end <= now) {
-                    return leg.end_by_host(why);
+                    return leg.end_by_host(HostEnd::lasted(why));
                 }
                 if let Some((policy, step)) = &charged
                     && next <= now
                 {
                     if let Err(error) = policy.charge() {
-                        return leg.end_by_host(name(&error));
+                        return leg.end_by_host(HostEnd::lasted(name(&error)));
                     }
                     next += *step;
                 }

@@ -15,6 +15,7 @@ use callbox_sip::endpoint::{Endpoint, LegId, Replaced};
 use callbox_sip::message::{Message, Uri};
 
 use super::command::Scheduled;
+use super::error::Party;
 use super::events::EventKind;
 use super::exchange::{Entry, Exchange, ShardQueue, late};
 use super::facts::{self, Facts};
@@ -118,7 +119,7 @@ impl Exchange {
 
     fn leg_of(&self, replaced: Replaced) -> Found {
         let held = |id| {
-            let leg = self.legs.get(&id).map(|entry| Arc::clone(&entry.leg));
+            let leg = self.legs.get(&id).map(|entry| entry.leg.latest());
             // Of an attempt that was given up nothing is left that could be replaced.
             leg.filter(|leg| leg.lock().sip == Some(id))
         };
@@ -185,6 +186,7 @@ impl IncomingCall {
 impl LegShared {
     /// Another leg has been answered in its place.
     pub(super) fn give_way_to(self: &Arc<Self>, successor: u32) {
-        self.end_by_host(&format!("replaced by call {successor}"));
+        let why = facts::reason_with(Some(200), &format!("replaced by call {successor}"));
+        self.finish_by(Party::Host, 480, Some(why));
     }
 }

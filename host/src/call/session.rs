@@ -15,9 +15,10 @@ use crate::config::limits::CallLimits;
 
 use super::allowance::Allowance;
 use super::command::Scheduled;
-use super::error::{CallError, Denial, Party};
+use super::error::{CallError, Denial};
 use super::events::{Event, EventKind, Mailbox};
 use super::exchange::ShardQueue;
+use super::host_end::HostEnd;
 use super::leg::{Leg, LegShared};
 use super::media_addresses;
 use super::policy::DialPolicy;
@@ -25,6 +26,7 @@ use super::registration::RegistrationShared;
 use super::roster::Roster;
 use super::service::Services;
 use super::session_id;
+use super::stop::Stop;
 use super::subscription::SubscriptionShared;
 use super::summary::{Beginning, Past};
 use super::tenant_bounds::{Place, TenantBounds};
@@ -92,6 +94,7 @@ pub(super) struct SessionShared {
     /// Wakes every wait of the session. A flow has one wait at a time, so this is one waiter in practice.
     pub(super) changed: Notify,
     sends: Allowance,
+    pub(super) stop: Stop,
     inner: Mutex<SessionInner>,
 }
 
@@ -139,6 +142,7 @@ impl Session {
                 beginning: Beginning::now(),
                 changed: Notify::new(),
                 sends,
+                stop: Stop::default(),
                 inner: Mutex::new(inner),
             }),
         }
@@ -315,11 +319,19 @@ impl Session {
         self.shared.legs().iter().filter(|leg| leg.is_live()).count()
     }
 
-    /// Ends every leg that is still up: an unanswered inbound one with `code` (the session's outcome), others as
-    /// [`Leg::hangup`] does. It is `by` whom the session ended: `Local` when the flow returned.
-    pub fn end_legs(&self, by: Party, code: u16) {
+    /// Ends every leg that is still up as its flow has left it: an unanswered inbound one with `code`, others as
+    /// [`Leg::hangup`] does.
+    pub fn end_legs(&self, code: u16) {
         for leg in self.shared.legs() {
-            leg.end(by, code);
+            leg.finish(code, None);
+        }
+    }
+
+    /// Ends every leg that is still up in the host's own name: an unanswered inbound one with the code of `why`, others with
+    /// CANCEL or BYE, and all with its Reason.
+    pub fn end_legs_by_host(&self, why: HostEnd) {
+        for leg in self.shared.legs() {
+            leg.end_by_host(why);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What `serve` and `call` have in common: threads, flows, sockets, and an orderly end.
 //!
-//! Entry type: [`Host`]. Invariant: the end takes at most `limits.drain_ms`, or until a second signal.
+//! Entry type: [`Host`]. Invariant: the end takes at most `limits.drain_grace_ms` and `limits.drain_ms`, each of which a
+//! further signal cuts short.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ pub(super) struct Host {
     /// How many instances there is room for.
     pub(super) calls_max: usize,
     drain: Duration,
+    grace: Duration,
 }
 
 impl Host {
@@ -59,6 +61,7 @@ impl Host {
             loader,
             calls_max,
             drain: Duration::from_millis(config.limits.host.drain_ms),
+            grace: Duration::from_millis(config.limits.host.drain_grace_ms),
         })
     }
 
@@ -96,10 +99,11 @@ impl Host {
         Ok(door.serve(&node))
     }
 
-    /// Ends everything in order: calls are hung up, registrations and subscriptions taken back, and the peers' answers
+    /// Ends everything in order: calls may end by themselves for a while and are then hung up, registrations and subscriptions taken back, and the peers' answers
     /// awaited for a while.
     pub(super) fn stop(self, wire: Wire, signals: &mut Signals) {
         let ended = self.control.block_on(async {
+            self.wait_for_calls(signals).await;
             tokio::select! {
                 ended = self.end_all(&wire) => ended,
                 () = signals.next() => false,
@@ -115,6 +119,33 @@ impl Host {
         wire.shutdown();
         // A flow that computes goes on until its next turn; the process does not wait for it.
         self.flows.shutdown_background();
+    }
+
+    /// Lets the calls that are up go on for a while: until they are over, or the time of grace is, or a signal comes.
+    async fn wait_for_calls(&self, signals: &mut Signals) {
+        const LOOK: Duration = Duration::from_millis(50);
+        if self.grace.is_zero() {
+            return;
+        }
+        self.directory.shut_down(self.grace);
+        let over = async {
+            while self.directory.calls() > 0 {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = over => {}
+            () = tokio::time::sleep(self.grace) => {
+                tracing::warn!(
+                    limit = "limits.drain_grace_ms",
+                    calls = self.directory.calls(),
+                    "the time of grace is over: hanging up"
+                );
+            }
+            () = signals.next() => {
+                tracing::warn!(calls = self.directory.calls(), "a second signal: hanging up");
+            }
+        }
     }
 
     /// True when nothing is left.

@@ -22,8 +22,9 @@ Examples:
   callbox serve --config callbox.toml --listen \"udp:0.0.0.0:5060 as 203.0.113.5\" --log-format json
 
 SIGUSR1 writes to the log what is alive: sessions, legs, transactions, registrations, subscriptions.
-SIGINT or SIGTERM ends it: no new calls, the calls that are up are hung up, then exit status 0. A second signal ends it
-at once. Exit status 1: it could not start; 2: a mistake in the configuration or the arguments.";
+SIGINT or SIGTERM ends it: new calls get 503 (or go to `[drain] redirect`), flows are told to finish within
+limits.drain_grace_ms, what is up then is hung up, and the exit status is 0. A second signal cuts the grace short, one more
+ends it at once. Exit status 1: it could not start; 2: a mistake in the configuration or the arguments.";
 
 /// Answer calls with the flows of a configuration.
 #[derive(Debug, clap::Args)]
@@ -93,7 +94,8 @@ impl Serve {
         }
         tracing::info!(
             calls = host.directory.calls(),
-            "stopping: no new calls, hanging up those that are up"
+            grace_ms = config.limits.host.drain_grace_ms,
+            "stopping: no new calls; those that are up are hung up when the time of grace is over"
         );
         host.stop(wire, &mut signals);
         if let Some(writer) = writer {

@@ -158,6 +158,12 @@ limits! {
         delayed_jobs_max: usize = 1_000, 0..=100_000, "jobs",
             "That flows have asked for and whose time has not come: each holds a session without an instance.",
             "the flow gets denied(limit).";
+        traps_max: usize = 32, 0..=1_000, "reports",
+            "Traps that are remembered of each tenant, for `callbox traps`: 2 KB each, 8 at most.",
+            "the oldest is forgotten; the log has it.";
+        drain_grace_ms: u64 = 0, 0..=86_400_000, "milliseconds",
+            "How long the calls of a stopping host may go on before they are hung up: a minute or two lets most of them end by themselves. 0 hangs up at once. A second signal ends the wait.",
+            "every leg that is up is ended: BYE or CANCEL with a Reason, 503 to who still rings in.";
         drain_ms: u64 = 5_000, 0..=3_600_000, "milliseconds",
             "How long a stopping host waits for the BYEs of its calls to be answered; a peer that is gone must not hold it.",
             "the host exits with calls open and says how many.";

@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use super::credential::{self, Credential};
 use super::limits::{Limits, TenantLimits};
+use super::on_trap::{self, OnTrap};
 use super::origin::Origin;
 use super::policy::{self, Policy};
-use super::reader::{Section, Source};
+use super::reader::{Located, Section, Source};
 use super::route::{self, FlowNumbers, Route, Scope};
 use super::trunk::{self, Trunk};
 use super::{DialRule, Job};
@@ -36,6 +37,15 @@ pub struct Tenant {
     pub policy: Policy,
 }
 
+impl Tenant {
+    /// Whether another flow hands its calls over to this one.
+    #[must_use]
+    pub fn is_fallback(&self, flow: &str) -> bool {
+        let mut named = self.flows.iter().flat_map(|flow| flow.on_trap.fallbacks());
+        named.any(|name| name == flow)
+    }
+}
+
 /// One flow of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flow {
@@ -49,7 +59,10 @@ pub struct Flow {
     ///
     /// 500 by default and never 503: many proxies take a 503 from one call as "this whole host is down" and send
     /// everybody's calls elsewhere (RFC 3261 §21.5.4), so one tenant's broken flow would silence all the others.
+    /// `trap_code`, or `code` in the table `on_trap`.
     pub trap_code: u16,
+    /// `[tenant.flow.NAME.on_trap]`: who takes a call over.
+    pub on_trap: OnTrap,
     /// What `session.config` returns: text by key.
     pub config: BTreeMap<String, String>,
     /// `[tenant.flow.NAME.job]`: the flow is a job. One without this table may be a job all the same, for who asks for it.
@@ -132,12 +145,15 @@ pub(super) fn read_one(
         let text = format!("tenant {name:?} has no flow; {fix} with file = \"hello.wasm\"");
         source.note(at, path, text);
     }
-    let mut numbers = Vec::new();
-    let flows = flows
+    let (mut numbers, mut links) = (Vec::new(), Vec::new());
+    let flows: Vec<Flow> = flows
         .into_iter()
         .enumerate()
-        .map(|(position, (name, section))| read_flow(source, name, section, position, &mut numbers))
+        .map(|(position, (name, section))| {
+            read_flow(source, name, section, position, (&mut numbers, &mut links))
+        })
         .collect();
+    on_trap::check(source, &flows, &links);
     let tenant = Tenant {
         name: name.to_owned(),
         flows,
@@ -189,7 +205,7 @@ fn read_flow(
     name: String,
     mut section: Section<'_, '_>,
     position: usize,
-    numbers: &mut Vec<FlowNumbers>,
+    (numbers, links): (&mut Vec<FlowNumbers>, &mut Vec<on_trap::Link>),
 ) -> Flow {
     check_name(source, section.at(), section.path(), &name);
     if let Some(texts) = section.strings("numbers") {
@@ -202,25 +218,17 @@ fn read_flow(
     }
     let file = section.required_string("file", "write file = \"flow.wasm\"");
     let auto_ring = section.boolean("auto_ring").unwrap_or(true);
-    let trap_code = section
-        .number("trap_code")
-        .map_or(500, |code| match u16::try_from(code.value) {
-            Ok(503) => {
-                let text =
-                    "503 makes proxies take the whole host for dead; write 500 or another code".to_owned();
-                source.note(code.at, code.key, text);
-                500
-            }
-            Ok(value) if (400..700).contains(&value) => value,
-            _ => {
-                let text = format!(
-                    "{} is not a final failure; write a status from 400 to 699",
-                    code.value
-                );
-                source.note(code.at, code.key, text);
-                500
-            }
-        });
+    let (on_trap, code) = on_trap::read(section.section("on_trap"), &name, links);
+    let trap_code = match (section.number("trap_code"), code) {
+        (Some(_), Some(code)) => {
+            let text = "trap_code says the same; keep one of the two".to_owned();
+            source.note(code.at, code.key, text);
+            TRAP_CODE
+        }
+        (one, other) => one
+            .or(other)
+            .map_or(TRAP_CODE, |code| read_trap_code(source, code)),
+    };
     let config = section
         .section("config")
         .map(Section::pairs)
@@ -238,8 +246,31 @@ fn read_flow(
         file,
         auto_ring,
         trap_code,
+        on_trap,
         config,
         job,
+    }
+}
+
+/// What the caller gets when nothing is said.
+const TRAP_CODE: u16 = 500;
+
+fn read_trap_code(source: &Source<'_>, code: Located<u64>) -> u16 {
+    match u16::try_from(code.value) {
+        Ok(503) => {
+            let text = "503 makes proxies take the whole host for dead; write 500 or another code".to_owned();
+            source.note(code.at, code.key, text);
+            TRAP_CODE
+        }
+        Ok(value) if (400..700).contains(&value) => value,
+        _ => {
+            let text = format!(
+                "{} is not a final failure; write a status from 400 to 699",
+                code.value
+            );
+            source.note(code.at, code.key, text);
+            TRAP_CODE
+        }
     }
 }
 

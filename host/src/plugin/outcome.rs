@@ -15,7 +15,11 @@ use super::engine::TABLE_ELEMENTS;
 use super::flow_log;
 use super::fuel::{Budget, Exhausted};
 use super::memory::Refusal;
+use crate::call::HostEnd;
 use crate::config::limits::PluginLimits;
+
+/// What a caller hears when no instance was free.
+const NO_ROOM: u16 = 503;
 
 /// How a call's instance ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +89,8 @@ pub enum Outcome {
         /// The limit in seconds.
         limit_s: u64,
     },
+    /// The host ended it: it stops, or an operator wanted it so. Why, in the host's words.
+    Ended(HostEnd),
     /// No slot was free. The semaphore before the pool should make this impossible for ordinary flows.
     PoolFull(String),
     /// The component could not be instantiated.
@@ -95,6 +101,16 @@ impl Outcome {
     /// True when the flow itself came to an end, well or not.
     pub fn is_return(&self) -> bool {
         matches!(self, Outcome::Finished | Outcome::Failed(_))
+    }
+
+    /// True when the flow fell over or ran into a limit: neither it nor the host wanted the end.
+    pub fn is_trap(&self) -> bool {
+        !self.is_return() && !matches!(self, Outcome::Ended(_))
+    }
+
+    /// Whether another flow may have the call: it has not lasted too long, and there is an instance for it.
+    pub(super) fn may_be_handed_over(&self) -> bool {
+        self.is_trap() && !matches!(self, Outcome::TooLong { .. } | Outcome::PoolFull(_))
     }
 
     /// The limit that ended it, if one did: its name in the table of limits.
@@ -122,8 +138,20 @@ impl Outcome {
             | Outcome::Panicked(_)
             | Outcome::Trapped(_)
             | Outcome::Exited(_)
+            | Outcome::Ended(_)
             | Outcome::NotInstantiated(_) => return None,
         })
+    }
+
+    /// What the peers of the legs that are still up are told, where the caller of an unanswered call gets `status`: the
+    /// limit, or what the host may say of a fault. Never a word of the flow's.
+    pub(super) fn told(&self, status: u16) -> HostEnd {
+        match self {
+            Outcome::Ended(why) => *why,
+            Outcome::PoolFull(_) => HostEnd::new(NO_ROOM, "limits.calls_max"),
+            Outcome::NotInstantiated(_) => HostEnd::new(status, "the flow could not be started"),
+            _ => HostEnd::new(status, self.limit().unwrap_or("the flow failed")),
+        }
     }
 
     /// A short name for metrics and records; never changes.
@@ -150,6 +178,7 @@ impl Outcome {
             Outcome::Trapped(_) => "trapped",
             Outcome::Exited(_) => "exited",
             Outcome::TooLong { .. } => "too-long",
+            Outcome::Ended(_) => "ended",
             Outcome::PoolFull(_) => "pool-full",
             Outcome::NotInstantiated(_) => "not-instantiated",
         }
@@ -257,8 +286,29 @@ pub(super) fn backtrace_of(error: &wasmtime::Error) -> Option<String> {
     error
         .downcast_ref::<WasmBacktrace>()
         .filter(|trace| !trace.frames().is_empty())
-        .map(ToString::to_string)
+        .map(|trace| readable(&trace.to_string()))
 }
+
+/// Frames as the engine writes them, fit for a log and a list: names in a flow's own table may hold anything, of any length.
+fn readable(frames: &str) -> String {
+    let mut text = String::new();
+    for line in frames.lines() {
+        let line = flow_log::escape(line, FRAME_LINE_BYTES);
+        if text.len() + line.len() >= BACKTRACE_BYTES {
+            text.push('…');
+            break;
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&line);
+    }
+    text
+}
+
+/// Bytes of one line of a backtrace that are kept, and of all of them.
+const FRAME_LINE_BYTES: usize = 200;
+const BACKTRACE_BYTES: usize = 4_096;
 
 /// A flow's own error text, made fit for a log and a record.
 pub(super) fn flow_text(text: &str) -> String {
@@ -356,8 +406,67 @@ impl fmt::Display for Outcome {
             Outcome::TooLong { limit, limit_s } => {
                 write!(f, "lasted longer than {limit_s} s ({limit})")
             }
+            Outcome::Ended(why) => write!(f, "was ended: {}", why.text),
             Outcome::PoolFull(text) => write!(f, "no instance was free: {text}"),
             Outcome::NotInstantiated(text) => write!(f, "could not be instantiated: {text}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::limits;
+
+    #[test]
+    fn an_outcome_names_its_limit_as_the_table_does() {
+        let fuel = |budget| Outcome::OutOfFuel { budget, limit: 1 };
+        let memory = (2, 1);
+        let all = [
+            fuel(Budget::Burst),
+            fuel(Budget::Total),
+            Outcome::OutOfMemory {
+                wanted: memory.0,
+                limit: memory.1,
+            },
+            Outcome::TenantOutOfMemory {
+                wanted: memory.0,
+                limit: memory.1,
+            },
+            Outcome::TablesTooLarge {
+                wanted: memory.0,
+                limit: memory.1,
+            },
+            Outcome::StackOverflow { limit: 1 },
+            Outcome::HostCallTooLarge { limit: 1 },
+            Outcome::TooManyHandles { limit: 1 },
+            Outcome::TooManyResources { limit: 1 },
+            Outcome::PoolFull(String::new()),
+        ];
+        for outcome in all {
+            let name = outcome.limit().unwrap_or_default();
+            let known = limits::table().any(|row| format!("{}.{}", row.group, row.name) == name);
+            assert!(known, "{outcome:?}: {name:?} is not in the table");
+            assert!(outcome.is_trap());
+            assert_eq!(outcome.told(500).text, name);
+        }
+    }
+
+    #[test]
+    fn a_backtrace_is_bounded_and_writes_no_line_of_its_own() {
+        let name = format!("   0: 0x10 - <unknown>!\u{1b}[2J{}", "x".repeat(5_000));
+        let text = readable(&vec![name; 200].join("\n"));
+        assert!(text.len() <= BACKTRACE_BYTES + 4, "{}", text.len());
+        assert!(text.lines().all(|line| line.len() < 2 * FRAME_LINE_BYTES));
+        assert!(!text.contains('\u{1b}'));
+        assert_eq!(readable("   0: 0x1 - a!b\n"), "   0: 0x1 - a!b");
+    }
+
+    #[test]
+    fn no_word_of_a_flows_is_told_to_a_peer() {
+        let words = "say \"this\"".to_owned();
+        for outcome in [Outcome::Panicked(Some(words.clone())), Outcome::Trapped(words)] {
+            assert_eq!(outcome.told(486), HostEnd::new(486, "the flow failed"));
         }
     }
 }

@@ -19,12 +19,10 @@ use super::host_api::{self, bindings::Entry};
 use super::loader::FlowVersion;
 use super::outcome::{self, Context, Outcome};
 use super::state::{self, CallState};
-use crate::call::{Body, Leg, LegsSummary, Party, Session};
+use crate::call::{Body, Estate, Leg, LegsSummary, Session};
 
 /// What a caller hears when the flow ends without having answered or rejected the call.
 const NOT_ANSWERED: u16 = 480;
-/// The same when no instance was free.
-const NO_ROOM: u16 = 503;
 
 /// What becomes of a call whose flow traps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +57,21 @@ impl RunKind {
     }
 }
 
+/// Who may take a call over whose flow has trapped.
+pub trait Heir: Send + Sync {
+    /// A session for the call of `session`, which was `answered` or not; none ends the call as the policy says. Asked once
+    /// at most.
+    fn session(&self, session: &Session, answered: bool) -> Option<Session>;
+}
+
+/// A call that another session has taken over as it stands.
+pub struct Inheritance {
+    /// The session that has it.
+    pub session: Session,
+    /// The call.
+    pub leg: Leg,
+}
+
 /// How a call's instance ended, and what it used.
 #[derive(Debug, Clone)]
 pub struct RunReport {
@@ -86,6 +99,8 @@ pub struct RunReport {
     pub last_lines: Vec<String>,
     /// What a job that finished reports.
     pub reported: Option<Body>,
+    /// The id of the session that took the call over.
+    pub heir: Option<String>,
     /// What the flow wrote into the record of its call.
     pub record: Vec<(String, String)>,
 }
@@ -106,6 +121,17 @@ pub async fn run_call(
     session: Session,
     leg: Leg,
 ) -> RunReport {
+    run_call_for(version, policy, None, session, leg).await.0
+}
+
+/// The same for a call that `heir` takes over, as it stands, when the flow traps. Its other legs end all the same.
+pub async fn run_call_for(
+    version: Arc<FlowVersion>,
+    policy: TrapPolicy,
+    heir: Option<Arc<dyn Heir>>,
+    session: Session,
+    leg: Leg,
+) -> (RunReport, Option<Inheritance>) {
     let context = session.context();
     let span = tracing::info_span!(
         "call",
@@ -115,7 +141,8 @@ pub async fn run_call(
         flow = &*context.flow,
         version = &*context.version
     );
-    in_turns(version, policy, session, Task::Call(leg), span).await
+    let will = heir.map(|heir| (leg.estate(), heir));
+    in_turns(version, policy, session, Task::Call(leg), will, span).await
 }
 
 /// Runs a job in an instance of its own.
@@ -136,7 +163,9 @@ pub async fn run_job(
         flow = &*context.flow,
         version = &*context.version
     );
-    in_turns(version, policy, session, Task::Job(args), span).await
+    in_turns(version, policy, session, Task::Job(args), None, span)
+        .await
+        .0
 }
 
 /// Runs in the turns of the session and of its tenant.
@@ -145,8 +174,9 @@ async fn in_turns(
     policy: TrapPolicy,
     session: Session,
     task: Task,
+    will: Option<Will>,
     span: Span,
-) -> RunReport {
+) -> (RunReport, Option<Inheritance>) {
     let turns = session.turns();
     let context = session.context();
     let share = version
@@ -156,7 +186,7 @@ async fn in_turns(
     let turn = Turn::new();
     // In a place of its own: each layer that takes a future by value keeps it twice, where it came in and where it is
     // polled, and three layers took 14 KiB more of each held call.
-    let run = Box::pin(run(version, policy, session, task, turn.clone()).instrument(span));
+    let run = Box::pin(run(version, policy, session, task, will, turn.clone()).instrument(span));
     share.run(turn, turns.run(run)).await
 }
 
@@ -165,8 +195,9 @@ async fn run(
     policy: TrapPolicy,
     session: Session,
     task: Task,
+    will: Option<Will>,
     turn: Turn,
-) -> RunReport {
+) -> (RunReport, Option<Inheritance>) {
     let started = Instant::now();
     let limits = version.engine().limits().clone();
     let (kind, limit, limit_s) = match task {
@@ -177,14 +208,27 @@ async fn run(
         Ok(store) => store,
         Err((error, session)) => {
             // Only a misconfigured engine refuses to count fuel.
-            session.end_legs(Party::Host, policy.status);
             let outcome = Outcome::NotInstantiated(outcome::text_of(&error));
-            return RunReport::without_instance(&session, kind, outcome, started);
+            session.end_legs_by_host(outcome.told(policy.status));
+            return (
+                RunReport::without_instance(&session, kind, outcome, started),
+                None,
+            );
         }
     };
     let mut context = Context::default();
     let ends = store.data().ends();
-    let result = tokio::time::timeout_at(ends, guest(&version, &mut store, task, &mut context.running)).await;
+    let stopping = store.data().session.stopping();
+    let result = {
+        let guest = guest(&version, &mut store, task, &mut context.running);
+        tokio::select! {
+            // A flow that computes is asked at each of its turns.
+            biased;
+            why = stopping.wait() => Err(Outcome::Ended(why)),
+            result = guest => Ok(result),
+            () = tokio::time::sleep_until(ends) => Err(Outcome::TooLong { limit, limit_s }),
+        }
+    };
     if let Ok(counter) = store.get_fuel() {
         store.data_mut().meter.entering_host(counter);
     }
@@ -197,7 +241,7 @@ async fn run(
     let mut backtrace = None;
     let mut reported = None;
     let outcome = match result {
-        Err(_) => Outcome::TooLong { limit, limit_s },
+        Err(outcome) => outcome,
         Ok(Ok(Ok(report))) => match report
             .map(|(kind, data)| state.session.body(&kind, data))
             .transpose()
@@ -214,13 +258,15 @@ async fn run(
             Outcome::of_error(&error, &limits, &context)
         }
     };
-    let (by, code) = match &outcome {
-        outcome if outcome.is_return() => (Party::Local, NOT_ANSWERED),
-        Outcome::PoolFull(_) => (Party::Host, NO_ROOM),
-        _ => (Party::Host, policy.status),
-    };
-    state.session.end_legs(by, code);
+    let inheritance = will
+        .filter(|_| outcome.may_be_handed_over())
+        .and_then(|will| hand_over(will, &state.session));
     if outcome.is_return() {
+        state.session.end_legs(NOT_ANSWERED);
+    } else {
+        state.session.end_legs_by_host(outcome.told(policy.status));
+    }
+    if !outcome.is_trap() {
         last_lines.clear();
     }
     let report = RunReport {
@@ -236,10 +282,20 @@ async fn run(
         backtrace,
         last_lines,
         reported,
+        heir: inheritance.as_ref().map(|heir| heir.session.id().to_owned()),
         record: state.session.record_fields(),
     };
     report.log();
-    report
+    (report, inheritance)
+}
+
+/// The call, and who takes it over.
+type Will = (Estate, Arc<dyn Heir>);
+
+fn hand_over((estate, heir): Will, from: &Session) -> Option<Inheritance> {
+    let session = heir.session(from, estate.answered()?)?;
+    let leg = estate.pass_to(&session)?;
+    Some(Inheritance { session, leg })
 }
 
 fn open(
@@ -315,6 +371,7 @@ impl RunReport {
             backtrace: None,
             last_lines: Vec::new(),
             reported: None,
+            heir: None,
             record: Vec::new(),
         };
         report.log();
@@ -324,18 +381,21 @@ impl RunReport {
     fn log(&self) {
         let (outcome, fuel, memory) = (self.outcome.name(), self.fuel_used, self.memory_bytes);
         let record = self.record_line();
-        if !self.outcome.is_return() {
+        if self.outcome.is_trap() {
+            let limit = self.outcome.limit();
             let backtrace = self.backtrace.as_deref().unwrap_or("none");
             tracing::warn!(
                 outcome,
+                limit,
                 fuel,
                 memory,
                 backtrace,
                 record,
+                heir = self.heir,
                 "the flow {}",
                 self.outcome
             );
-        } else if record.is_some() || matches!(self.outcome, Outcome::Failed(_)) {
+        } else if record.is_some() || !matches!(self.outcome, Outcome::Finished) {
             // The flow's own words, which its author looks for in the log.
             tracing::info!(outcome, fuel, memory, record, "the flow {}", self.outcome);
         } else {

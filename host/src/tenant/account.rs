@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::dial::DialRules;
 use super::flow::Flow;
 use super::quota::Quota;
+use super::traps::Traps;
 use crate::call::Services;
 
 pub(super) struct Account {
@@ -17,4 +18,6 @@ pub(super) struct Account {
     pub(super) services: Services,
     /// What its flows may have together. Outlives a new configuration.
     pub(super) quota: Arc<Quota>,
+    /// What its flows fell over lately.
+    pub(super) traps: Traps,
 }

@@ -17,9 +17,9 @@ use super::runs::Runs;
 use crate::call::{
     IncomingCall, IncomingCalls, Reading, Refusal, SessionContext, ShardQueue, Siblings, WaitingRoom,
 };
-use crate::config::Config;
 use crate::config::limits::{self, CallLimits};
-use crate::plugin::{Loader, TrapPolicy, World, run_call};
+use crate::config::{Config, DrainTarget};
+use crate::plugin::{Heir, Loader, TrapPolicy, World, run_call_for};
 use crate::record::Recorder;
 
 /// Files that are read and compiled at the same time; the loader bounds the compilers among them further.
@@ -31,10 +31,12 @@ pub struct Directory {
     plan: ArcSwap<Plan>,
     /// What the tenants have used of their day, over every plan.
     ledger: Arc<Ledger>,
-    room: Arc<WaitingRoom>,
+    pub(super) room: Arc<WaitingRoom>,
     pub(super) runs: Arc<Runs>,
     pub(super) limits: Arc<CallLimits>,
-    retry_after: Duration,
+    pub(super) retry_after: Duration,
+    /// Where calls are sent while the host drains.
+    pub(super) redirect: Option<DrainTarget>,
     refused: AtomicU64,
     /// Runs that a flow did not end itself.
     pub(super) trapped: AtomicU64,
@@ -77,6 +79,7 @@ impl Directory {
                 runs: Arc::new(runs),
                 limits: Arc::new(config.limits.call.clone()),
                 retry_after,
+                redirect: config.drain.redirect.clone(),
                 refused: AtomicU64::new(0),
                 trapped: AtomicU64::new(0),
                 myself: Weak::clone(myself),
@@ -147,18 +150,6 @@ impl Directory {
         self.plan().accounts.iter().map(usage).collect()
     }
 
-    /// Takes no more calls, which get 503, and starts no more jobs. What is up goes on.
-    pub fn drain(&self) {
-        self.runs.drain();
-        self.room.drain();
-    }
-
-    /// Ends every call and job: flows are dropped where they wait, and their legs are hung up.
-    pub fn end_calls(&self) {
-        self.drain();
-        self.runs.end();
-    }
-
     /// A shard runs: sessions of jobs may live on it.
     pub fn add_shard(&self, queue: Arc<ShardQueue>) {
         self.runs.add_shard(queue);
@@ -179,18 +170,26 @@ impl Directory {
         }
     }
 
-    fn busy(&self, why: &'static str, Found { account, flow }: &Found) -> Refusal {
+    fn busy(&self, limit: &'static str, Found { account, flow }: &Found) -> Refusal {
         // One line for each power of two, because this is what an overloaded host does all the time.
-        let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        let refused = self.count_refused();
         if refused.is_power_of_two() {
-            tracing::warn!(tenant = %account.name, flow = %flow.name, refused, "503: {why}");
+            tracing::warn!(tenant = %account.name, flow = %flow.name, refused, "503: {limit} reached");
         }
-        Refusal::busy(self.retry_after)
+        Refusal::busy(self.retry_after).because(limit)
+    }
+
+    /// Counts a refused call; how many there are with it.
+    pub(super) fn count_refused(&self) -> u64 {
+        self.refused.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
 impl IncomingCalls for Directory {
     fn incoming(&self, call: &mut IncomingCall) -> Result<(), Refusal> {
+        if self.runs.is_draining() {
+            return Err(self.turned_away(call));
+        }
         if let Some(given) = call.give_to_registration(&self.room) {
             return given;
         }
@@ -211,10 +210,11 @@ impl IncomingCalls for Directory {
                 return Err(Refusal::new(404));
             }
         };
-        if self.runs.is_draining() {
-            return Err(self.busy("shutting down", found));
-        }
-        let Some(version) = found.flow.current() else {
+        let loaded = match found.flow.current() {
+            Some(version) => Some((found.clone(), version)),
+            None => Self::stand_in(found),
+        };
+        let Some((found, version)) = loaded else {
             tracing::warn!(
                 call = call.call_id(), tenant = %found.account.name, flow = %found.flow.name,
                 "500: the flow is not loaded"
@@ -222,32 +222,36 @@ impl IncomingCalls for Directory {
             return Err(Refusal::new(500));
         };
         if self.has_no_room_for_records() {
-            return Err(self.busy("limits.record.queue reached", found));
+            return Err(self.busy("limits.record.queue", &found));
         }
         let admission = match found.account.quota.admit(For::Call, &self.runs) {
             Ok(admission) => admission,
             Err(NoRoom::Host) => {
                 limits::hit("limits.calls_max");
-                return Err(self.busy("limits.calls_max reached", found));
+                return Err(self.busy("limits.calls_max", &found));
             }
             // The log has it already.
-            Err(NoRoom::Tenant(_)) => return Err(Refusal::later(self.retry_after)),
+            Err(NoRoom::Tenant(limit)) => return Err(Refusal::later(self.retry_after).because(limit)),
         };
-        let (session, leg) = call.open(self.context(found, &version));
+        let (session, leg) = call.open(self.context(&found, &version));
         let policy = TrapPolicy {
             status: found.flow.trap_code,
         };
         let listed = self.runs.list(&session);
-        let (directory, found) = (Weak::clone(&self.myself), found.clone());
-        let runs = Arc::clone(&self.runs);
+        let directory = Weak::clone(&self.myself);
+        let fallback = self.fallback(&found);
         self.runs.runtime().spawn(async move {
-            let run = run_call(Arc::clone(&version.flow), policy, session, leg);
-            if let Some(report) = runs.until_the_end(run).await
-                && let Some(directory) = directory.upgrade()
-            {
+            let heir = fallback.clone().map(|fallback| fallback as Arc<dyn Heir>);
+            let run = run_call_for(Arc::clone(&version.flow), policy, heir, session, leg);
+            let (report, inheritance) = run.await;
+            if let Some(directory) = directory.upgrade() {
                 directory.ended(&found, &version, &report);
             }
             drop(listed);
+            if let (Some(fallback), Some(inheritance)) = (fallback, inheritance) {
+                // In a place of its own, which calls that end well never need.
+                Box::pin(fallback.run(inheritance)).await;
+            }
             drop(admission);
         });
         Ok(())

@@ -18,14 +18,16 @@ impl Directory {
         if let Some(limit) = report.outcome.limit() {
             limits::hit(limit);
         }
-        if !report.outcome.is_return() {
+        if report.outcome.is_trap() {
             version.tally.traps.fetch_add(1, Ordering::Relaxed);
             self.trapped.fetch_add(1, Ordering::Relaxed);
+            found.account.traps.note(found, version, report);
             tracing::debug!(
                 tenant = %found.account.name,
                 flow = %found.flow.name,
                 version = %version.name,
                 outcome = report.outcome.name(),
+                limit = report.outcome.limit(),
                 traps = version.tally.traps.load(Ordering::Relaxed),
                 "a run of this version trapped"
             );

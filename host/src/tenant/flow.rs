@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwapOption;
 
-use crate::config::Job;
+use crate::config::{Job, OnTrap};
 use crate::plugin::FlowVersion;
 
 pub(super) struct Flow {
@@ -16,6 +16,7 @@ pub(super) struct Flow {
     pub(super) config: Arc<BTreeMap<String, String>>,
     pub(super) auto_ring: bool,
     pub(super) trap_code: u16,
+    pub(super) on_trap: OnTrap,
     /// When the host runs it by itself.
     pub(super) job: Option<Job>,
     /// Calls are routed to it.
@@ -47,6 +48,7 @@ impl Flow {
             config: Arc::new(flow.config.clone()),
             auto_ring: flow.auto_ring,
             trap_code: flow.trap_code,
+            on_trap: flow.on_trap.clone(),
             job: flow.job.clone(),
             takes_calls,
             current: ArcSwapOption::empty(),

@@ -203,7 +203,7 @@ impl Job {
         self.session.id()
     }
 
-    /// Runs it to its end; none when the host ended first. To be run on the runtime of the flows.
+    /// Runs it to its end; none when there was no place for it when its time came. To be run on the runtime of the flows.
     pub async fn run(self) -> Option<RunReport> {
         let permit = match self.permit {
             Permit::ToRun(permit) => permit,
@@ -232,13 +232,13 @@ impl Job {
             self.session,
             self.args,
         );
-        let report = self.runs.until_the_end(run).await;
-        if let (Some(report), Some(directory)) = (&report, self.directory.upgrade()) {
-            directory.ended(&self.found, &self.version, report);
+        let report = run.await;
+        if let Some(directory) = self.directory.upgrade() {
+            directory.ended(&self.found, &self.version, &report);
         }
         drop(self.listed);
         drop(permit);
-        report
+        Some(report)
     }
 
     /// The same after a time, unless the host ends before.

@@ -13,6 +13,7 @@ use super::flow::Flow;
 use super::ledger::Ledger;
 use super::own_addresses::own_addresses;
 use super::quota::Quotas;
+use super::traps::Traps;
 use crate::call::{Services, Siblings, WaitingRoom};
 use crate::config::{Config, Route, RouteTarget};
 
@@ -67,7 +68,8 @@ impl Plan {
                     let takes_calls = config
                         .routes
                         .iter()
-                        .any(|route| route.tenant == position && route.to == RouteTarget::Flow(at));
+                        .any(|route| route.tenant == position && route.to == RouteTarget::Flow(at))
+                        || tenant.is_fallback(&flow.name);
                     Arc::new(Flow::new(flow, takes_calls))
                 };
                 Arc::new(Account {
@@ -76,6 +78,7 @@ impl Plan {
                     services: Services::new(Arc::clone(room), services_of(config, position))
                         .with_siblings(Weak::clone(siblings)),
                     quota,
+                    traps: Traps::new(config.limits.host.traps_max),
                     name,
                 })
             })

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::quota::Quotas;
-use crate::call::{Body, CallError, Session, SessionAddress, ShardQueue};
+use crate::call::{Body, CallError, HostEnd, Session, SessionAddress, ShardQueue};
 
 pub(super) struct Runs {
     permits: Arc<Semaphore>,
@@ -28,6 +28,7 @@ pub(super) struct Runs {
 
 struct Entry {
     tenant: Arc<str>,
+    flow: Arc<str>,
     address: SessionAddress,
 }
 
@@ -89,9 +90,14 @@ impl Runs {
         let id = session.id().to_owned();
         let entry = Entry {
             tenant: Arc::clone(&session.context().tenant),
+            flow: Arc::clone(&session.context().flow),
             address: session.address(),
         };
         self.sessions().insert(id.clone(), entry);
+        // Whoever ends all has said so before looking for sessions: of the two, one sees the other.
+        if *self.ending.borrow() {
+            session.address().stop(HostEnd::SHUTTING_DOWN);
+        }
         Listed {
             runs: Arc::clone(self),
             id,
@@ -137,12 +143,24 @@ impl Runs {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// Has every run of [`Runs::until_the_end`] dropped.
+    /// Ends every session, those that are about to begin too, and what runs within [`Runs::until_the_end`].
     pub(super) fn end(&self) {
         self.ending.send_replace(true);
+        for session in self.addresses(None) {
+            session.stop(HostEnd::SHUTTING_DOWN);
+        }
     }
 
-    /// Runs to its end (its output) or to that of the host (none): dropping a run hangs its legs up.
+    /// Those of one flow.
+    pub(super) fn addresses_of(&self, tenant: &str, flow: &str) -> Vec<SessionAddress> {
+        let sessions = self.sessions();
+        let of = sessions
+            .values()
+            .filter(|entry| *entry.tenant == *tenant && *entry.flow == *flow);
+        of.map(|entry| entry.address.clone()).collect()
+    }
+
+    /// Waits to its end (its output) or to that of the host (none). Not for a run, which ends with its session.
     pub(super) async fn until_the_end<F: Future>(&self, run: F) -> Option<F::Output> {
         let mut ending = self.ending.subscribe();
         tokio::select! {

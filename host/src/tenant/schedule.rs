@@ -94,8 +94,9 @@ impl Directory {
 
     async fn run_once(self: &Arc<Self>, found: &Found, args: &JobArgs) {
         match self.job_now(found, args, For::Job) {
-            // How it ended is in the log already.
-            Ok(job) => drop(job.run().await),
+            // How it ended is in the log already. In a task of its own: the end of the host ends this schedule at once, and
+            // the job in its own way.
+            Ok(job) => drop(self.runs.runtime().spawn(job.run()).await),
             Err(why) => {
                 let Found { account, flow } = found;
                 tracing::warn!(tenant = %account.name, flow = %flow.name, "the job was not started: {why}");

@@ -115,3 +115,32 @@ async fn gone() {
             .is_some_and(|text| text.contains("does not know the call"))
     );
 }
+
+#[tokio::test]
+async fn by_the_host_when_it_stops() {
+    let mut host = Host::start();
+    for (state, way, status) in [
+        ("conn", Way::Outbound, None),
+        ("conn", Way::Inbound, None),
+        ("r-in", Way::Inbound, Some(503)),
+        ("e-in", Way::Inbound, Some(503)),
+        ("r-out", Way::Outbound, None),
+        ("off", Way::Outbound, None),
+    ] {
+        let scene = Scene::new(&mut host, state, way).await;
+        scene
+            .session
+            .end_legs_by_host(callbox::call::HostEnd::SHUTTING_DOWN);
+        let info = info(scene.leg()).await;
+        assert_eq!(
+            (info.by, info.status.map(|it| it.code)),
+            (Party::Host, status),
+            "{state}"
+        );
+        assert_eq!(
+            (info.q850, info.text.as_deref()),
+            (None, Some("the host is shutting down")),
+            "{state}"
+        );
+    }
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::super::error::{CallError, Denial};
+use super::super::host_end::HostEnd;
 use super::super::incoming::Refusal;
 use super::super::leg::LegShared;
 use super::super::tenant_bounds::{Place, TenantBounds};
@@ -86,7 +87,7 @@ impl WaitingRoom {
             )
         };
         for call in calls.into_values().flatten() {
-            call.refuse(Refusal::busy(self.retry_after));
+            call.refuse(self.shutting_down());
         }
         for acceptor in acceptors.into_values().flatten() {
             acceptor
@@ -98,6 +99,10 @@ impl WaitingRoom {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic while the lock was held leaves plain data behind, each step of which is valid on its own.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shutting_down(&self) -> Refusal {
+        Refusal::busy(self.retry_after).because(HostEnd::SHUTTING_DOWN.text)
     }
 
     pub(super) fn patience(&self) -> Duration {
@@ -149,14 +154,14 @@ impl WaitingRoom {
     pub(super) fn offer(self: &Arc<Self>, call: &Arc<ServiceCall>) -> Result<(), Refusal> {
         let mut inner = self.lock();
         if inner.draining {
-            return Err(Refusal::busy(self.retry_after));
+            return Err(self.shutting_down());
         }
         if inner.hand_over(call) {
             return Ok(());
         }
         let waiting = inner.calls.entry(call.service.clone()).or_default();
         if waiting.len() >= self.waiting_max {
-            return Err(Refusal::new(NOBODY));
+            return Err(Refusal::new(NOBODY).because("limits.call.service_waiting_calls"));
         }
         waiting.push_back(Arc::clone(call));
         drop(inner);
@@ -169,7 +174,7 @@ impl WaitingRoom {
         let mut inner = self.lock();
         if inner.draining {
             drop(inner);
-            return call.refuse(Refusal::busy(self.retry_after));
+            return call.refuse(self.shutting_down());
         }
         if inner.hand_over(call) {
             return;
@@ -186,7 +191,7 @@ impl WaitingRoom {
         let timer = self.runtime.spawn(async move {
             tokio::time::sleep_until(watched.until()).await;
             room.forget(&watched);
-            watched.refuse(Refusal::new(NOBODY));
+            watched.refuse(Refusal::new(NOBODY).because("limits.call.service_wait_ms"));
         });
         call.watched_by(timer.abort_handle());
     }
