@@ -41,6 +41,8 @@ mod registration;
 mod reoffer;
 mod replacement;
 mod roster;
+#[cfg(test)]
+mod serialised;
 mod service;
 mod session;
 mod session_description;
