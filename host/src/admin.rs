@@ -29,6 +29,7 @@ mod node;
 mod problem;
 mod sessions;
 mod status;
+mod traps;
 
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ pub use node::Node;
 pub use problem::Problem;
 pub use sessions::{Leg, Session, Sessions};
 pub use status::{Calls, Flow, Listener, Status, Wire};
+pub use traps::{Trap, Traps};
 
 /// Routes of one resource.
 type Routes = Router<Arc<Node>>;
@@ -55,6 +57,7 @@ fn routes() -> Routes {
         .merge(sessions::routes())
         .merge(events::routes())
         .merge(jobs::routes())
+        .merge(traps::routes())
 }
 
 /// What takes its time, and has bounds of its own.

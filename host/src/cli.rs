@@ -28,6 +28,7 @@ mod serve;
 mod state_dir;
 mod status;
 mod table;
+mod traps;
 mod when;
 mod wire_config;
 
@@ -64,6 +65,7 @@ enum Command {
     Cdr(cdr::Cdr),
     Status(status::Status),
     Ps(ps::Ps),
+    Traps(traps::Traps),
     Post(post::Post),
     Job(job::Job),
     Limits(limits::Limits),
@@ -103,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Cdr(cdr) => cdr.run(),
         Command::Status(status) => status.run(),
         Command::Ps(ps) => ps.run(),
+        Command::Traps(traps) => traps.run(),
         Command::Post(post) => post.run(),
         Command::Job(job) => job.run(),
         Command::Limits(limits) => limits.run(),

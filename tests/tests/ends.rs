@@ -189,6 +189,55 @@ fn a_limit_stands_in_the_reason_and_in_the_line_of_the_log() {
 }
 
 #[test]
+fn the_list_of_traps_names_the_limit_and_what_was_said_last() {
+    let server = falls("at-once", "code = 486").flow("loop", "loop").start();
+    let mut phone = server.phone();
+    for (user, status) in [("falls", 486), ("loop", 500)] {
+        let mut call = phone.invite(user);
+        let response = phone.final_response(&call, "INVITE");
+        assert_eq!(response.status(), Some(status));
+        phone.ack(&mut call, &response);
+    }
+    nothing_is_left(&server);
+    let traps = |more: &[&str]| {
+        let output = callbox_tests::cli::command()
+            .arg("traps")
+            .arg("--config")
+            .arg(server.folder().join("callbox.toml"))
+            .args(more)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (
+            output.status.code(),
+            text,
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let (code, all, _) = traps(&[]);
+    assert_eq!(code, Some(0));
+    assert!(
+        all.contains("house/loop") && all.contains("limit: limits.plugin.fuel_burst"),
+        "{all}"
+    );
+    assert!(
+        all.contains("shop/falls") && all.contains("fell over: at-once"),
+        "{all}"
+    );
+    assert!(
+        all.find("house/loop") < all.find("shop/falls"),
+        "the newest first: {all}"
+    );
+    let (_, shop, _) = traps(&["--tenant", "shop"]);
+    assert!(
+        shop.contains("shop/falls") && !shop.contains("house/loop"),
+        "{shop}"
+    );
+    let (code, _, error) = traps(&["--tenant", "nobody"]);
+    assert!(code != Some(0) && error.contains("nobody"), "{error}");
+}
+
+#[test]
 fn the_longest_call_ends_with_its_limit_as_the_reason() {
     let server = Setup::new()
         .limit("limits.plugin", "call_max_s", 1)
