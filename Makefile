@@ -14,7 +14,7 @@ CALLBOX_RELEASE := $(TARGET)/release/callbox
 ARGS ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test flows host peers bench bench-load bench-isolation fuzz lint fmt doc clean
+.PHONY: help run test test-postgresql flows host peers bench bench-load bench-isolation fuzz lint fmt doc clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -61,6 +61,9 @@ peers: ## SIPp, Kamailio, baresip and Lua 5.1 from Debian's packages
 	else \
 	  echo "the tests need$$missing. On Debian: sudo apt-get install --no-install-recommends$$missing" >&2; exit 1; \
 	fi
+
+test-postgresql: ## call records in a PostgreSQL of their own (Debian: postgresql)
+	CARGO="$(CARGO)" tests/postgresql.sh
 
 bench: ## criterion: parse, build, a transaction round, an instance
 	$(CARGO) bench --locked -p callbox-sip -p callbox --benches

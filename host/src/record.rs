@@ -8,6 +8,8 @@
 
 mod entry;
 mod jsonl;
+#[cfg(feature = "postgresql")]
+mod postgresql;
 mod query;
 mod retry;
 mod schema;
@@ -17,6 +19,8 @@ mod writer;
 
 pub use entry::{HungUpBy, Leg, Record};
 pub use jsonl::JsonLines;
+#[cfg(feature = "postgresql")]
+pub use postgresql::{BadUrl, Postgresql};
 pub use query::{Filter, QueryError, Reader};
 pub use sink::{Sink, StoreError};
 pub use sqlite::Sqlite;

@@ -100,6 +100,12 @@ impl Cdr {
                     named.display()
                 ));
             }
+            RecordStore::Postgresql => {
+                return Err(anyhow!(
+                    "{} keeps records in PostgreSQL: read them there, tables callbox_records and callbox_legs",
+                    named.display()
+                ));
+            }
             RecordStore::None => {
                 return Err(anyhow!(
                     "{} keeps no records: take store = \"none\" out of [records]",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::config::{Config, RecordStore};
+use crate::config::{Config, RecordStore, Records};
 use crate::record::{Bounds, JsonLines, Recorder, Sink, Sqlite, WhenFull, Writer};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -20,15 +20,15 @@ pub(super) fn start(
     calls_max: usize,
 ) -> anyhow::Result<(Recorder, Option<Writer>)> {
     let (records, limits) = (&config.records, &config.limits.record);
-    let Some(file) = records.file(state_dir) else {
-        return Ok((Recorder::none(), None));
-    };
+    let file = records.file(state_dir).unwrap_or_default();
     let keep = records
         .keep_days
         .map(|days| DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX)));
     let sink: Box<dyn Sink> = match records.store {
         RecordStore::JsonLines => Box::new(JsonLines::new(file, records.fsync, limits.jsonl_max_bytes)),
-        RecordStore::Sqlite | RecordStore::None => Box::new(Sqlite::new(file, records.fsync, keep)),
+        RecordStore::Sqlite => Box::new(Sqlite::new(file, records.fsync, keep)),
+        RecordStore::Postgresql => server(records)?,
+        RecordStore::None => return Ok((Recorder::none(), None)),
     };
     let bounds = Bounds {
         queue: limits.queue,
@@ -44,4 +44,19 @@ pub(super) fn start(
     let (recorder, writer) =
         Recorder::start(sink, &bounds, when_full).context("cannot start the thread of the call records")?;
     Ok((recorder, Some(writer)))
+}
+
+#[cfg(feature = "postgresql")]
+fn server(records: &Records) -> anyhow::Result<Box<dyn Sink>> {
+    let url = records.url.as_deref().unwrap_or_default();
+    let password = records.password.as_ref().map(crate::config::Secret::expose);
+    let store = crate::record::Postgresql::new(url, password).context("records.url")?;
+    Ok(Box::new(store))
+}
+
+#[cfg(not(feature = "postgresql"))]
+fn server(_: &Records) -> anyhow::Result<Box<dyn Sink>> {
+    Err(anyhow::anyhow!(
+        "this callbox was built without PostgreSQL: build it with --features postgresql, or name another [records] store"
+    ))
 }

@@ -108,6 +108,7 @@ impl Place {
         (text.at, text.key.clone())
     }
 
+    /// Reads it from there; what is wrong is noted.
     pub(super) fn secret(self, source: &Source<'_>) -> Option<Secret> {
         let (at, key, text) = match self {
             Self::Here(text) => (text.at, text.key, text.value),

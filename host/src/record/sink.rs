@@ -55,6 +55,16 @@ pub enum StoreError {
         /// Why not.
         error: rusqlite::Error,
     },
+    /// A server refused, or cannot be reached.
+    #[error("PostgreSQL at {place} cannot {what}: {error}")]
+    Server {
+        /// Where it is.
+        place: String,
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        error: String,
+    },
     /// The file is of a later version.
     #[error("{path} has version {found} and this callbox knows {known}: use the callbox that wrote it, or another path", path = path.display())]
     TooNew {
