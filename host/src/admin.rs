@@ -27,6 +27,7 @@ mod input;
 mod jobs;
 mod node;
 mod problem;
+mod reload;
 mod sessions;
 mod status;
 mod traps;
@@ -62,7 +63,7 @@ fn routes() -> Routes {
 
 /// What takes its time, and has bounds of its own.
 fn patient_routes() -> Routes {
-    Router::new()
+    Router::new().merge(reload::patient_routes())
 }
 
 /// All of the API, for whoever got as far as to speak with it.

@@ -22,6 +22,7 @@ mod process;
 mod ps;
 mod reach;
 mod records;
+mod reload;
 mod route_test;
 mod schema;
 mod serve;
@@ -69,6 +70,7 @@ enum Command {
     Post(post::Post),
     Job(job::Job),
     Limits(limits::Limits),
+    Reload(reload::Reload),
     RouteTest(route_test::RouteTest),
     Schema(schema::Schema),
     #[command(hide = true)]
@@ -109,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Post(post) => post.run(),
         Command::Job(job) => job.run(),
         Command::Limits(limits) => limits.run(),
+        Command::Reload(reload) => reload.run(),
         Command::RouteTest(test) => test.run(),
         Command::Schema(schema) => schema.run(),
         Command::Compile(compile) => return compile.run(),

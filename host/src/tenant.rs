@@ -9,6 +9,7 @@
 
 mod account;
 mod budget;
+mod changes;
 mod dial;
 mod directory;
 mod drain;
@@ -26,15 +27,18 @@ mod plan;
 mod quota;
 mod reach;
 mod record;
+mod reload;
 mod runs;
 mod schedule;
 mod siblings;
 mod traps;
 mod trunk;
 
+pub use changes::Changes;
 pub use directory::{Directory, Loaded, TenantUsage};
 pub use job::{Job, JobArgs, NoJob};
 pub use ledger::Ledger;
 pub use ledger_file::LedgerFile;
 pub use overview::{FlowOverview, Overview};
+pub use reload::{ReloadError, Reloader};
 pub use traps::Trap;

@@ -375,6 +375,33 @@ impl Callbox {
         }
     }
 
+    /// Where its configuration is.
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("callbox.toml")
+    }
+
+    /// Has it read its configuration again (SIGHUP) and waits until it has: true when it took the new one.
+    pub fn reload(&self) -> bool {
+        const SAID: &str = "configuration reloaded";
+        const REFUSED: &str = "configuration not reloaded";
+        let count = |text| self.log().matches(text).count();
+        let before = (count(SAID), count(REFUSED));
+        self.running.signal("HUP");
+        let deadline = Instant::now() + START;
+        loop {
+            let now = (count(SAID), count(REFUSED));
+            if now != before {
+                return now.0 > before.0;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the server did not reload:\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Panics if the server has died.
     pub fn assert_alive(&mut self) {
         if let Some(status) = self.running.ended() {

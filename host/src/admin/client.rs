@@ -136,6 +136,15 @@ impl Client {
         self.exchange(Method::POST, path, body, PATIENCE).await
     }
 
+    /// Tells the host to do something that takes as long as compiling flows does.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn post_patiently<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let patience = Duration::from_secs(600);
+        self.exchange(Method::POST, path, None, patience).await
+    }
+
     /// Takes something away.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 use crate::config::Config;
 use crate::config::limits::AdminLimits;
 use crate::plugin::Loader;
-use crate::tenant::Directory;
+use crate::tenant::{Directory, Reloader};
 use crate::wire::WireView;
 
 /// What handlers look at and act on. Its parts are shared with the host; it owns nothing of it.
@@ -19,6 +19,8 @@ pub struct Node {
     pub directory: Arc<Directory>,
     /// Compiles and loads flows.
     pub loader: Loader,
+    /// Reads the configuration again.
+    pub reloader: Arc<Reloader>,
     /// The sockets.
     pub wire: WireView,
     /// By the clock, for people.
@@ -30,11 +32,18 @@ pub struct Node {
 impl Node {
     /// The host that has just started.
     #[must_use]
-    pub fn new(config: Arc<Config>, directory: Arc<Directory>, loader: Loader, wire: WireView) -> Arc<Self> {
+    pub fn new(
+        config: Arc<Config>,
+        directory: Arc<Directory>,
+        loader: Loader,
+        reloader: Arc<Reloader>,
+        wire: WireView,
+    ) -> Arc<Self> {
         Arc::new(Self {
             config,
             directory,
             loader,
+            reloader,
             wire,
             started: SystemTime::now(),
             since: Instant::now(),

@@ -18,7 +18,7 @@ use crate::admin::{self, Node};
 use crate::call::{Exchange, IncomingCalls, Neighbours, ShardQueue};
 use crate::config::Config;
 use crate::plugin::{Engine, Loader};
-use crate::tenant::Directory;
+use crate::tenant::{Directory, Reloader};
 use crate::wire::{self, Wire};
 
 /// All of a host but its sockets.
@@ -86,7 +86,12 @@ impl Host {
     }
 
     /// Serves the admin API, until what is returned is dropped.
-    pub(super) fn open_admin(&self, config: &Config, wire: &Wire) -> anyhow::Result<admin::Open> {
+    pub(super) fn open_admin(
+        &self,
+        config: &Config,
+        reloader: &Arc<Reloader>,
+        wire: &Wire,
+    ) -> anyhow::Result<admin::Open> {
         let _within = self.control.enter();
         let door = admin::open(&config.admin).context("cannot start")?;
         tracing::debug!(socket = %door.socket().display(), address = ?door.address(), "admin API");
@@ -94,6 +99,7 @@ impl Host {
             Arc::new(config.clone()),
             Arc::clone(&self.directory),
             self.loader.clone(),
+            Arc::clone(reloader),
             wire.view(),
         );
         Ok(door.serve(&node))

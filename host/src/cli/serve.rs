@@ -3,16 +3,18 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
 use super::census::Census;
 use super::host::Host;
+use super::reload::Hangup;
 use super::state_dir::StateDir;
 use super::{Failure, log, records};
 use crate::config::{Config, Listen, LogFormat};
-use crate::tenant::{LedgerFile, Loaded};
+use crate::tenant::{LedgerFile, Loaded, Reloader};
 use crate::wire::Wire;
 
 const EXAMPLES: &str = "\
@@ -21,6 +23,8 @@ Examples:
   callbox serve --config callbox.toml --listen udp:127.0.0.1:5070 --listen tcp:127.0.0.1:5070
   callbox serve --config callbox.toml --listen \"udp:0.0.0.0:5060 as 203.0.113.5\" --log-format json
 
+SIGHUP (or callbox reload) reads the configuration again, whole or not at all; the log says what has changed. Calls that are up keep what they
+began with; listeners, folders and the sizes of the host stay as they are until the next start.
 SIGUSR1 writes to the log what is alive: sessions, legs, transactions, registrations, subscriptions.
 SIGINT or SIGTERM ends it: new calls get 503 (or go to `[drain] redirect`), flows are told to finish within
 limits.drain_grace_ms, what is up then is hung up, and the exit status is 0. A second signal cuts the grace short, one more
@@ -55,8 +59,9 @@ enum Format {
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let mut config = Config::load(&self.config).map_err(|error| Failure::NotTried(error.into()))?;
-        if !self.listen.is_empty() {
-            config.listen = self.listen;
+        let listen = (!self.listen.is_empty()).then_some(self.listen);
+        if let Some(listen) = &listen {
+            config.listen.clone_from(listen);
         }
         let format = match self.log_format {
             Some(Format::Text) => LogFormat::Text,
@@ -77,8 +82,15 @@ impl Serve {
         let loaded = host.control.block_on(host.directory.load_all(&host.loader));
         let mut signals = host.signals()?;
         let mut census = host.control.block_on(async { Census::new() })?;
+        let mut hangup = host.control.block_on(async { Hangup::new() })?;
         let wire = host.listen(&config)?;
-        let admin = host.open_admin(&config, &wire)?;
+        let reloader = Arc::new(Reloader::new(
+            Arc::clone(&host.directory),
+            host.loader.clone(),
+            self.config,
+            listen,
+        ));
+        let admin = host.open_admin(&config, &reloader, &wire)?;
 
         announce(&mut io::stdout().lock(), &wire, &loaded, host.calls_max)?;
         host.directory.start_jobs();
@@ -87,6 +99,7 @@ impl Serve {
                 () = signals.next() => false,
                 () = wire.broken() => true,
                 never = census.answer(&host.directory, &wire) => match never {},
+                never = hangup.answer(&reloader) => match never {},
             }
         });
         if broken {

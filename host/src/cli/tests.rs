@@ -64,6 +64,7 @@ fn every_subcommand_has_examples() {
             "route-test",
             &["Examples:", "--source 192.0.2.7", "Exit status: 0"],
         ),
+        ("reload", &["Example:", "--config", "Exit status: 0"]),
         ("schema", &["Examples:", "--tenant", "#:schema"]),
     ] {
         let help = help(name);

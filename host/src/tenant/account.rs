@@ -9,6 +9,7 @@ use super::flow::Flow;
 use super::quota::Quota;
 use super::traps::Traps;
 use crate::call::Services;
+use crate::config::limits::CallLimits;
 
 pub(super) struct Account {
     pub(super) name: Arc<str>,
@@ -16,8 +17,17 @@ pub(super) struct Account {
     pub(super) flows: Vec<Arc<Flow>>,
     pub(super) dial: Arc<DialRules>,
     pub(super) services: Services,
+    /// What each of its sessions may have.
+    pub(super) limits: Arc<CallLimits>,
     /// What its flows may have together. Outlives a new configuration.
     pub(super) quota: Arc<Quota>,
     /// What its flows fell over lately.
-    pub(super) traps: Traps,
+    pub(super) traps: Arc<Traps>,
+}
+
+impl Account {
+    /// A flow by its name.
+    pub(super) fn flow(&self, name: &str) -> Option<&Arc<Flow>> {
+        self.flows.iter().find(|flow| *flow.name == *name)
+    }
 }

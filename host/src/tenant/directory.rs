@@ -1,7 +1,7 @@
 //! All tenants of a host: finds the flow for a call, admits the call, and starts it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,12 +14,13 @@ use super::ledger::Ledger;
 use super::plan::{Answerer, Found, Plan};
 use super::quota::{For, NoRoom};
 use super::runs::Runs;
+use super::schedule::Schedules;
 use crate::call::{
     IncomingCall, IncomingCalls, Reading, Refusal, SessionContext, ShardQueue, Siblings, WaitingRoom,
 };
-use crate::config::limits::{self, CallLimits};
+use crate::config::limits;
 use crate::config::{Config, DrainTarget};
-use crate::plugin::{Heir, Loader, TrapPolicy, World, run_call_for};
+use crate::plugin::{Heir, Loader, TrapPolicy, run_call_for};
 use crate::record::Recorder;
 
 /// Files that are read and compiled at the same time; the loader bounds the compilers among them further.
@@ -28,12 +29,11 @@ const LOADS_AT_ONCE: usize = 8;
 /// Every tenant, flow and route of a host, and what runs of them.
 pub struct Directory {
     /// What the configuration says. A call reads it once, when it comes in.
-    plan: ArcSwap<Plan>,
+    pub(super) plan: ArcSwap<Plan>,
     /// What the tenants have used of their day, over every plan.
-    ledger: Arc<Ledger>,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) room: Arc<WaitingRoom>,
     pub(super) runs: Arc<Runs>,
-    pub(super) limits: Arc<CallLimits>,
     pub(super) retry_after: Duration,
     /// Where calls are sent while the host drains.
     pub(super) redirect: Option<DrainTarget>,
@@ -42,6 +42,8 @@ pub struct Directory {
     pub(super) trapped: AtomicU64,
     pub(super) myself: Weak<Self>,
     pub(super) recorder: OnceLock<Recorder>,
+    /// Jobs that the configuration starts.
+    pub(super) schedules: Mutex<Schedules>,
 }
 
 /// How the loading of one flow went.
@@ -73,11 +75,18 @@ impl Directory {
             let runs = Runs::new(calls_max, config.limits.host.delayed_jobs_max, runtime);
             let ledger = Arc::new(Ledger::default());
             Self {
-                plan: ArcSwap::from_pointee(Plan::new(config, runs.quotas(), &ledger, &room, &siblings)),
+                plan: ArcSwap::from_pointee(Plan::new(
+                    &Arc::new(config.clone()),
+                    runs.quotas(),
+                    &ledger,
+                    &room,
+                    &siblings,
+                    None,
+                )),
                 ledger,
                 room,
                 runs: Arc::new(runs),
-                limits: Arc::new(config.limits.call.clone()),
+                schedules: Mutex::default(),
                 retry_after,
                 redirect: config.drain.redirect.clone(),
                 refused: AtomicU64::new(0),
@@ -165,7 +174,7 @@ impl Directory {
             auto_ring: flow.auto_ring,
             policy: Arc::clone(&account.dial) as _,
             services: account.services.clone(),
-            limits: Arc::clone(&self.limits),
+            limits: Arc::clone(&account.limits),
             bounds: Arc::clone(&account.quota.bounds),
         }
     }
@@ -273,26 +282,16 @@ impl IncomingCalls for Directory {
 }
 
 /// Loads a flow's file and puts it to work.
-async fn load(Found { account, flow }: &Found, loader: &Loader) -> Loaded {
+pub(super) async fn load(Found { account, flow }: &Found, loader: &Loader) -> Loaded {
     let version = match loader.load(&flow.file).await {
-        Ok(version) if flow.takes_calls && version.world() != World::CallFlow => Err(format!(
-            "{}: it implements the world {}, and calls need call-flow: take the route to it away, or build it with a \
-             call handler",
-            flow.file.display(),
-            version.world()
-        )),
-        Ok(version) if flow.job.is_some() && version.world() != World::JobFlow => Err(format!(
-            "{}: it implements the world {}, and a job needs job-flow: take the table [tenant.flow.{}.job] away, or \
-             build it with a job",
-            flow.file.display(),
-            version.world(),
-            flow.name
-        )),
-        Ok(version) => {
-            let name = version.version().to_owned();
-            flow.replace(version);
-            Ok(name)
-        }
+        Ok(version) => match flow.unfit(&version) {
+            Some(why) => Err(why),
+            None => {
+                let name = version.version().to_owned();
+                flow.replace(version);
+                Ok(name)
+            }
+        },
         Err(error) => Err(format!("{}: {error}", flow.file.display())),
     };
     Loaded {

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use arc_swap::ArcSwapOption;
 
 use crate::config::{Job, OnTrap};
-use crate::plugin::FlowVersion;
+use crate::plugin::{FlowVersion, World};
 
 pub(super) struct Flow {
     pub(super) name: Arc<str>,
@@ -21,7 +21,8 @@ pub(super) struct Flow {
     pub(super) job: Option<Job>,
     /// Calls are routed to it.
     pub(super) takes_calls: bool,
-    current: ArcSwapOption<Version>,
+    /// Handed over from plan to plan.
+    current: Arc<ArcSwapOption<Version>>,
 }
 
 /// A loaded version, with the name that logs and flows see.
@@ -41,7 +42,8 @@ pub(super) struct Tally {
 }
 
 impl Flow {
-    pub(super) fn new(flow: &crate::config::Flow, takes_calls: bool) -> Self {
+    /// A flow without a version, or with that of the `before` one, of the same names and file.
+    pub(super) fn new(flow: &crate::config::Flow, takes_calls: bool, before: Option<&Self>) -> Self {
         Self {
             name: flow.name.as_str().into(),
             file: flow.file.clone(),
@@ -51,13 +53,35 @@ impl Flow {
             on_trap: flow.on_trap.clone(),
             job: flow.job.clone(),
             takes_calls,
-            current: ArcSwapOption::empty(),
+            current: before
+                .filter(|before| before.file == flow.file)
+                .map_or_else(Arc::default, |before| Arc::clone(&before.current)),
         }
     }
 
     /// What a new call gets. None while no version could be loaded.
     pub(super) fn current(&self) -> Option<Arc<Version>> {
         self.current.load_full()
+    }
+
+    /// Why a version cannot do what the configuration wants of it.
+    pub(super) fn unfit(&self, version: &FlowVersion) -> Option<String> {
+        let file = self.file.display();
+        let world = version.world();
+        if self.takes_calls && world != World::CallFlow {
+            return Some(format!(
+                "{file}: it implements the world {world}, and calls need call-flow: take the route to it away, or build \
+                 it with a call handler"
+            ));
+        }
+        if self.job.is_some() && world != World::JobFlow {
+            return Some(format!(
+                "{file}: it implements the world {world}, and a job needs job-flow: take the table \
+                 [tenant.flow.{}.job] away, or build it with a job",
+                self.name
+            ));
+        }
+        None
     }
 
     /// From now on new calls get this version; calls that are up keep theirs.

@@ -68,7 +68,8 @@ impl Directory {
     /// Puts a payload into the mailbox of a session, whoever's it is. None when there is no such session.
     pub fn post(&self, id: &str, content_type: &str, data: Vec<u8>) -> Option<Result<(), CallError>> {
         let address = self.runs.address(id)?;
-        let limits = &self.limits;
+        let plan = self.plan();
+        let limits = &plan.config.limits.call;
         Some(Body::parse(content_type, data, limits).and_then(|payload| address.post(payload)))
     }
 

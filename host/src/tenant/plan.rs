@@ -19,6 +19,8 @@ use crate::config::{Config, Route, RouteTarget};
 
 /// Every tenant, flow and route of a configuration.
 pub(super) struct Plan {
+    /// What it was made of.
+    pub(super) config: Arc<Config>,
     /// In the order of the configuration.
     pub(super) accounts: Vec<Arc<Account>>,
     routes: Vec<Target>,
@@ -46,15 +48,18 @@ pub(super) struct Found {
 }
 
 impl Plan {
-    /// The plan of `config`, in which no flow is loaded. What tenants have used of their day stands in `ledger`. Sessions
-    /// reach each other by `siblings`.
+    /// The plan of `config`. What is in the plan `before`, too, keeps its versions; other flows are not loaded. Tenants have
+    /// their `quotas`, sized for this configuration; what they have used of their day stands in `ledger`. Sessions reach
+    /// each other by `siblings`.
     pub(super) fn new(
-        config: &Config,
+        config: &Arc<Config>,
         quotas: &Quotas,
         ledger: &Ledger,
         room: &Arc<WaitingRoom>,
         siblings: &Weak<dyn Siblings>,
+        before: Option<&Self>,
     ) -> Self {
+        let limits = Arc::new(config.limits.call.clone());
         let quotas = quotas.of(&config.tenants, &config.limits.host);
         let own = own_addresses(&config.listen);
         let accounts: Vec<Arc<Account>> = config
@@ -64,21 +69,27 @@ impl Plan {
             .enumerate()
             .map(|(position, (tenant, quota))| {
                 let name: Arc<str> = tenant.name.as_str().into();
+                let old = before.and_then(|plan| plan.account(&tenant.name));
                 let flow = |(at, flow): (usize, &crate::config::Flow)| {
                     let takes_calls = config
                         .routes
                         .iter()
                         .any(|route| route.tenant == position && route.to == RouteTarget::Flow(at))
                         || tenant.is_fallback(&flow.name);
-                    Arc::new(Flow::new(flow, takes_calls))
+                    let old = old.and_then(|account| account.flow(&flow.name));
+                    Arc::new(Flow::new(flow, takes_calls, old.map(Arc::as_ref)))
                 };
                 Arc::new(Account {
                     flows: tenant.flows.iter().enumerate().map(flow).collect(),
                     dial: Arc::new(DialRules::of(tenant, config, &own, ledger)),
                     services: Services::new(Arc::clone(room), services_of(config, position))
                         .with_siblings(Weak::clone(siblings)),
+                    limits: Arc::clone(&limits),
                     quota,
-                    traps: Traps::new(config.limits.host.traps_max),
+                    traps: old.map_or_else(
+                        || Arc::new(Traps::new(config.limits.host.traps_max)),
+                        |account| Arc::clone(&account.traps),
+                    ),
                     name,
                 })
             })
@@ -104,7 +115,11 @@ impl Plan {
                 })
             })
             .collect();
-        Self { accounts, routes }
+        Self {
+            config: Arc::clone(config),
+            accounts,
+            routes,
+        }
     }
 
     /// What answers a call: the first route that matches decides, even if its flow is broken. A later route is for
@@ -128,12 +143,16 @@ impl Plan {
 
     /// A flow by the names of its tenant and of itself.
     pub(super) fn flow(&self, tenant: &str, name: &str) -> Option<Found> {
-        let account = self.accounts.iter().find(|account| *account.name == *tenant)?;
-        let flow = account.flows.iter().find(|flow| *flow.name == *name)?;
+        let account = self.account(tenant)?;
         Some(Found {
             account: Arc::clone(account),
-            flow: Arc::clone(flow),
+            flow: Arc::clone(account.flow(name)?),
         })
+    }
+
+    /// A tenant by its name.
+    pub(super) fn account(&self, tenant: &str) -> Option<&Arc<Account>> {
+        self.accounts.iter().find(|account| *account.name == *tenant)
     }
 }
 

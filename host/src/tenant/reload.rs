@@ -1,0 +1,167 @@
+//! A new configuration for a host that runs: read whole, made ready beside the old one, and put in its place, or not.
+//!
+//! Calls and jobs that are up keep what they began with. Deliberately knows no signals and no API: whoever wants a reload
+//! calls [`Reloader::reload`]. Entry type: [`Reloader`]. Invariants: one reload at a time; one that fails has changed
+//! nothing; a flow that is new, or has a new file, is loaded before anybody can call it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::changes::Changes;
+use super::directory::{Directory, load};
+use super::plan::Plan;
+use crate::call::Siblings;
+use crate::config::{Config, ConfigError, Listen};
+use crate::plugin::Loader;
+
+/// Reads the configuration of one host again.
+pub struct Reloader {
+    directory: Arc<Directory>,
+    loader: Loader,
+    file: PathBuf,
+    /// Listeners that the command line names instead of the file.
+    listen: Option<Vec<Listen>>,
+    /// What the host was started with.
+    started: Arc<Config>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// Why everything is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// There are mistakes in the files: all of them.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// Flows that are new or changed would not serve: all of them.
+    #[error("{}", .0.join("\n"))]
+    Flows(Vec<String>),
+    /// The thread that reads files is gone.
+    #[error("the files were not read: {0}")]
+    Reading(String),
+}
+
+impl Reloader {
+    /// For a host whose configuration is in `file`, but for the listeners, which may come from elsewhere.
+    #[must_use]
+    pub fn new(
+        directory: Arc<Directory>,
+        loader: Loader,
+        file: PathBuf,
+        listen: Option<Vec<Listen>>,
+    ) -> Self {
+        Self {
+            started: Arc::clone(&directory.plan().config),
+            directory,
+            loader,
+            file,
+            listen,
+            turn: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Reads all files again and puts them to work: for the calls that come from then on. Says in the log what has
+    /// changed, or why nothing has.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; nothing has changed.
+    pub async fn reload(&self) -> Result<Changes, ReloadError> {
+        let _turn = self.turn.lock().await;
+        let outcome = self.exchange().await;
+        match &outcome {
+            Ok(changes) => {
+                for line in changes.lines() {
+                    tracing::info!("reload: {line}");
+                }
+                for line in &changes.restart {
+                    tracing::warn!("reload: stays as it was until callbox is started again: {line}");
+                }
+                tracing::info!(changes = changes.lines().count(), "configuration reloaded");
+            }
+            Err(error) => {
+                for line in error.to_string().lines() {
+                    tracing::error!("reload: {line}");
+                }
+                tracing::error!("configuration not reloaded: everything is as it was");
+            }
+        }
+        outcome
+    }
+
+    async fn exchange(&self) -> Result<Changes, ReloadError> {
+        let file = self.file.clone();
+        let config = tokio::task::spawn_blocking(move || Config::load_whole(&file))
+            .await
+            .map_err(|error| ReloadError::Reading(error.to_string()))?;
+        let mut config = config?;
+        if let Some(listen) = &self.listen {
+            config.listen.clone_from(listen);
+        }
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        self.directory.exchange(config, &self.started, &self.loader).await
+    }
+}
+
+impl Directory {
+    async fn exchange(
+        self: &Arc<Self>,
+        mut config: Config,
+        started: &Config,
+        loader: &Loader,
+    ) -> Result<Changes, ReloadError> {
+        let before = self.plan();
+        let changes = Changes::between(started, &before.config, &config);
+        let siblings: std::sync::Weak<dyn Siblings> = std::sync::Weak::<Self>::clone(&self.myself);
+        let quotas = self.runs.quotas();
+        // The sockets are those that it was started with, and rules of dialling ask for our own addresses.
+        config.listen.clone_from(&started.listen);
+        let config = Arc::new(config);
+        let plan = Plan::new(
+            &config,
+            quotas,
+            &self.ledger,
+            &self.room,
+            &siblings,
+            Some(&*before),
+        );
+        // Until it is in its place the old sizes hold.
+        drop(quotas.of(&before.config.tenants, &before.config.limits.host));
+        let (mut refused, mut again) = (Vec::new(), Vec::new());
+        for found in plan.flows() {
+            let name = format!("flow {}/{}", found.account.name, found.flow.name);
+            if let Some(version) = found.flow.current() {
+                refused.extend(
+                    found
+                        .flow
+                        .unfit(&version.flow)
+                        .map(|why| format!("{name}: {why}")),
+                );
+                continue;
+            }
+            let old = before.flow(&found.account.name, &found.flow.name);
+            if old.is_some_and(|old| old.flow.file == found.flow.file) {
+                again.push((name, found));
+                continue;
+            }
+            match load(&found, loader).await.version {
+                Ok(version) => tracing::info!("{name}: version {version}"),
+                Err(why) => refused.push(format!("{name}: {why}")),
+            }
+        }
+        if !refused.is_empty() {
+            return Err(ReloadError::Flows(refused));
+        }
+        drop(quotas.of(&config.tenants, &config.limits.host));
+        self.plan.store(Arc::new(plan));
+        self.reschedule();
+        // One that has not served before stands in nobody's way.
+        for (name, found) in again {
+            match load(&found, loader).await.version {
+                Ok(version) => tracing::info!("{name}: version {version}"),
+                Err(why) => tracing::warn!("{name}: still not loaded: {why}"),
+            }
+        }
+        Ok(changes)
+    }
+}
