@@ -25,11 +25,15 @@ mod door;
 mod events;
 mod input;
 mod jobs;
+mod kill;
+mod ladder;
+mod limits;
 mod node;
 mod problem;
 mod reload;
 mod sessions;
 mod status;
+mod tail;
 mod traps;
 
 use std::sync::Arc;
@@ -42,10 +46,14 @@ pub use client::{Client, ClientError, Lines, path};
 pub use door::{Door, DoorError, Open, open};
 pub use events::Payload;
 pub use jobs::{Begun, NewJob};
+pub use kill::Kill;
+pub use ladder::{Ladder, Message};
+pub use limits::Limit;
 pub use node::Node;
 pub use problem::Problem;
 pub use sessions::{Leg, Session, Sessions};
 pub use status::{Calls, Flow, Listener, Status, Wire};
+pub use tail::{LogLines, Tailed};
 pub use traps::{Trap, Traps};
 
 /// Routes of one resource.
@@ -58,12 +66,17 @@ fn routes() -> Routes {
         .merge(sessions::routes())
         .merge(events::routes())
         .merge(jobs::routes())
+        .merge(kill::routes())
         .merge(traps::routes())
+        .merge(ladder::routes())
+        .merge(limits::routes())
 }
 
 /// What takes its time, and has bounds of its own.
 fn patient_routes() -> Routes {
-    Router::new().merge(reload::patient_routes())
+    Router::new()
+        .merge(reload::patient_routes())
+        .merge(tail::routes())
 }
 
 /// All of the API, for whoever got as far as to speak with it.

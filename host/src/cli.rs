@@ -15,6 +15,8 @@ mod check_config;
 mod compile;
 mod host;
 mod job;
+mod kill;
+mod ladder;
 mod limits;
 mod log;
 mod post;
@@ -29,6 +31,7 @@ mod serve;
 mod state_dir;
 mod status;
 mod table;
+mod tail;
 mod traps;
 mod when;
 mod wire_config;
@@ -67,8 +70,11 @@ enum Command {
     Status(status::Status),
     Ps(ps::Ps),
     Traps(traps::Traps),
+    Kill(kill::Kill),
     Post(post::Post),
     Job(job::Job),
+    Tail(tail::Tail),
+    Ladder(ladder::Ladder),
     Limits(limits::Limits),
     Reload(reload::Reload),
     RouteTest(route_test::RouteTest),
@@ -108,8 +114,11 @@ pub fn main() -> ExitCode {
         Command::Status(status) => status.run(),
         Command::Ps(ps) => ps.run(),
         Command::Traps(traps) => traps.run(),
+        Command::Kill(kill) => kill.run(),
         Command::Post(post) => post.run(),
         Command::Job(job) => job.run(),
+        Command::Tail(tail) => tail.run(),
+        Command::Ladder(ladder) => ladder.run(),
         Command::Limits(limits) => limits.run(),
         Command::Reload(reload) => reload.run(),
         Command::RouteTest(test) => test.run(),

@@ -17,6 +17,7 @@ mod bind;
 mod connection;
 mod drive;
 mod inbox;
+mod ladder;
 mod names;
 mod outlet;
 mod shard;
@@ -30,6 +31,7 @@ mod udp;
 mod view;
 
 pub use bind::Bound;
+pub use ladder::Rung;
 pub use shard::{ShardCore, ShardIndex, ShardWaker};
 pub use start::{Wire, WireConfig, WireError, start};
 pub use stats::WireStats;

@@ -5,6 +5,9 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use tokio::sync::Semaphore;
+
+use super::tail::LogLines;
 use crate::config::Config;
 use crate::config::limits::AdminLimits;
 use crate::plugin::Loader;
@@ -23,6 +26,10 @@ pub struct Node {
     pub reloader: Arc<Reloader>,
     /// The sockets.
     pub wire: WireView,
+    /// The log, as it is written.
+    pub(super) log: LogLines,
+    /// Places of those who follow the log.
+    pub(super) streams: Arc<Semaphore>,
     /// By the clock, for people.
     pub(super) started: SystemTime,
     /// The same, to measure from.
@@ -38,8 +45,11 @@ impl Node {
         loader: Loader,
         reloader: Arc<Reloader>,
         wire: WireView,
+        log: LogLines,
     ) -> Arc<Self> {
         Arc::new(Self {
+            streams: Arc::new(Semaphore::new(config.limits.admin.streams_max)),
+            log,
             config,
             directory,
             loader,

@@ -82,6 +82,7 @@ impl Call {
             LogFormat::Text,
             level.as_deref(),
             config.limits.host.log_queue_lines,
+            None,
         )
         .map_err(Failure::NotTried)?;
         let args = self

@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::process;
 use super::wire_config::wire_config;
-use crate::admin::{self, Node};
+use crate::admin::{self, LogLines, Node};
 use crate::call::{Exchange, IncomingCalls, Neighbours, ShardQueue};
 use crate::config::Config;
 use crate::plugin::{Engine, Loader};
@@ -91,6 +91,7 @@ impl Host {
         config: &Config,
         reloader: &Arc<Reloader>,
         wire: &Wire,
+        log: &LogLines,
     ) -> anyhow::Result<admin::Open> {
         let _within = self.control.enter();
         let door = admin::open(&config.admin).context("cannot start")?;
@@ -101,6 +102,7 @@ impl Host {
             self.loader.clone(),
             Arc::clone(reloader),
             wire.view(),
+            log.clone(),
         );
         Ok(door.serve(&node))
     }

@@ -14,6 +14,7 @@ use anyhow::{Context, anyhow};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::admin::LogLines;
 use crate::config::LogFormat;
 
 /// How long the first line of a batch waits for more.
@@ -69,14 +70,18 @@ impl Drop for Log {
     }
 }
 
-/// Starts the thread that writes to `out`, with a queue of `lines` lines.
-pub(super) fn writer(lines: usize, out: impl Write + Send + 'static) -> io::Result<(LogWriter, Log)> {
+/// Starts the thread that writes to `out` and gives the lines to `followers`, with a queue of `lines` lines.
+pub(super) fn writer(
+    lines: usize,
+    out: impl Write + Send + 'static,
+    followers: Option<LogLines>,
+) -> io::Result<(LogWriter, Log)> {
     let (sender, receiver) = sync_channel(lines);
     let dropped = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&dropped);
     let thread = std::thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write(&receiver, &counter, out))?;
+        .spawn(move || write(&receiver, &counter, out, followers.as_ref()))?;
     Ok((
         LogWriter {
             lines: sender.clone(),
@@ -93,7 +98,7 @@ pub(super) fn writer(lines: usize, out: impl Write + Send + 'static) -> io::Resu
     clippy::disallowed_methods,
     reason = "the log's own thread, which nobody waits for"
 )]
-fn write(lines: &Receiver<Entry>, dropped: &AtomicU64, out: impl Write) {
+fn write(lines: &Receiver<Entry>, dropped: &AtomicU64, out: impl Write, followers: Option<&LogLines>) {
     let mut out = io::BufWriter::with_capacity(64 * 1024, out);
     loop {
         let entry = match lines.try_recv() {
@@ -121,7 +126,12 @@ fn write(lines: &Receiver<Entry>, dropped: &AtomicU64, out: impl Write) {
         }
         match entry {
             // A log that cannot be written has nobody to tell.
-            Entry::Line(line) => drop(out.write_all(&line)),
+            Entry::Line(line) => {
+                let _ = out.write_all(&line);
+                if let Some(followers) = followers {
+                    followers.put(&line);
+                }
+            }
             Entry::End => {
                 let _ = out.flush();
                 return;
@@ -130,13 +140,19 @@ fn write(lines: &Receiver<Entry>, dropped: &AtomicU64, out: impl Write) {
     }
 }
 
-/// Sends all tracing events to standard error from now on.
-pub(super) fn start(format: LogFormat, level: Option<&str>, lines: usize) -> anyhow::Result<Log> {
+/// Sends all tracing events to standard error from now on, and to who follows the log.
+pub(super) fn start(
+    format: LogFormat,
+    level: Option<&str>,
+    lines: usize,
+    followers: Option<LogLines>,
+) -> anyhow::Result<Log> {
     let level = level.unwrap_or("info");
     let filter = EnvFilter::try_new(level).with_context(|| {
         format!("{level:?} is not a log level; write one of error, warn, info, debug, trace")
     })?;
-    let (writer, log) = writer(lines, io::stderr()).context("cannot start the thread of the log")?;
+    let (writer, log) =
+        writer(lines, io::stderr(), followers).context("cannot start the thread of the log")?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
@@ -183,7 +199,7 @@ mod tests {
     #[test]
     fn a_stuck_log_blocks_nobody_and_what_it_lost_is_counted() {
         let gate = Gate::default();
-        let (mut writer, log) = writer(4, gate.clone()).unwrap();
+        let (mut writer, log) = writer(4, gate.clone(), None).unwrap();
         for line in 0..1_000 {
             writer.write_all(format!("{line}\n").as_bytes()).unwrap();
         }

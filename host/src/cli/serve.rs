@@ -13,6 +13,7 @@ use super::host::Host;
 use super::reload::Hangup;
 use super::state_dir::StateDir;
 use super::{Failure, log, records};
+use crate::admin::LogLines;
 use crate::config::{Config, Listen, LogFormat};
 use crate::tenant::{LedgerFile, Loaded, Reloader};
 use crate::wire::Wire;
@@ -69,8 +70,14 @@ impl Serve {
             None => config.log.format,
         };
         let level = self.log_level.or_else(|| config.log.level.clone());
-        let _log = log::start(format, level.as_deref(), config.limits.host.log_queue_lines)
-            .map_err(Failure::NotTried)?;
+        let lines = LogLines::new(config.limits.admin.stream_lines);
+        let _log = log::start(
+            format,
+            level.as_deref(),
+            config.limits.host.log_queue_lines,
+            Some(lines.clone()),
+        )
+        .map_err(Failure::NotTried)?;
         let state = StateDir::open(&config.state_dir).map_err(|error| Failure::Failed(error.into()))?;
         tracing::debug!(folder = %state.path().display(), "state folder");
         let host = Host::new(&config, config.limits.host.calls_max)?;
@@ -90,7 +97,7 @@ impl Serve {
             self.config,
             listen,
         ));
-        let admin = host.open_admin(&config, &reloader, &wire)?;
+        let admin = host.open_admin(&config, &reloader, &wire, &lines)?;
 
         announce(&mut io::stdout().lock(), &wire, &loaded, host.calls_max)?;
         host.directory.start_jobs();

@@ -295,6 +295,9 @@ limits! {
         name_waiting: usize = 1_024, 1..=1_000_000, "messages",
             "Messages of one shard that wait for a name.",
             "the transaction fails with a transport error.";
+        ladder_bytes: usize = 1_048_576, 0..=1_073_741_824, "bytes",
+            "The latest messages of one SIP thread in outline, for callbox ladder: about 200 bytes each, so 600 calls; 0 keeps none.",
+            "the oldest is forgotten.";
     }
 
     /// `[limits.call]`: legs and what a flow may do with them.
@@ -516,6 +519,12 @@ limits! {
         request_ms: u64 = 10_000, 100..=600_000, "milliseconds",
             "From the head of a request to that of its answer, and for the head itself; what takes longer by nature has a bound of its own.",
             "503, or the connection is closed.";
+        streams_max: usize = 16, 1..=1_024, "streams",
+            "Logs that are followed at a time; each holds a connection.",
+            "429.";
+        stream_lines: usize = 1_024, 16..=65_536, "log lines",
+            "That wait for one who follows the log: a tenth of a second of a very busy host.",
+            "the oldest are lost to it, and it is told how many.";
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Sleep, sleep_until};
 
 use super::inbox::{Inbound, Inbox};
+use super::ladder::Peer;
 use super::outlet::Outlet;
 use super::shard::{ShardCore, ShardIndex, ShardWaker};
 use super::shared::Shared;
@@ -198,6 +199,8 @@ impl<C: ShardCore> Shard<C> {
 
     fn message(&mut self, path: &Path, bytes: Bytes, framing: Framing) {
         let now = Instant::now();
+        let from = (path.protocol, Peer::Addr(path.remote));
+        self.shared.note(self.index, now, false, from, &bytes);
         self.endpoint.handle_message(now, path, bytes, framing);
         self.settle(now);
     }

@@ -17,6 +17,7 @@ use callbox_sip::endpoint::{
 use super::bind::Socketed;
 use super::connection::{Connection, Item};
 use super::inbox::Inbound;
+use super::ladder::Peer;
 use super::names::{self, Answer, Names};
 use super::shard::ShardIndex;
 use super::shared::Shared;
@@ -76,6 +77,7 @@ impl Outlet {
 
     pub(super) fn transmit(&mut self, now: Instant, transmit: Transmit) {
         let Transmit { to, payload, token } = transmit;
+        self.shared.note(self.index, now, true, Peer::of(&to), &payload);
         let sent = match to {
             Destination::Path(path) if path.protocol == Protocol::Udp => {
                 self.send_udp(Some(path.listener), path.remote, payload, token)

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use bytes::Bytes;
 use callbox_sip::endpoint::{ListenerId, Path, Protocol, shard_of};
@@ -10,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::bind::Listener;
 use super::inbox::{Inbound, InboxSender};
+use super::ladder::{Ladder, Peer};
 use super::shard::ShardIndex;
 use super::stats::{Counters, count};
 use super::table::Table;
@@ -28,6 +30,8 @@ pub(super) struct Shared {
     pub(super) connections: Table,
     pub(super) counters: Counters,
     pub(super) lookups: Semaphore,
+    /// The latest messages, by [`ShardIndex`].
+    pub(super) ladders: Vec<Ladder>,
     /// What is alive.
     pub(super) tallies: Tallies,
     /// Shards end when it is set and they are woken.
@@ -51,6 +55,20 @@ impl Shared {
 
     pub(super) fn inbox(&self, shard: ShardIndex) -> Option<&InboxSender> {
         self.inboxes.get(usize::from(shard.0))
+    }
+
+    /// Keeps the outline of a message for who asks for it later.
+    pub(super) fn note(
+        &self,
+        shard: ShardIndex,
+        at: Instant,
+        sent: bool,
+        to: (Protocol, Peer<'_>),
+        message: &[u8],
+    ) {
+        if let Some(ladder) = self.ladders.get(usize::from(shard.0)) {
+            ladder.note(at, sent, to.0, &to.1, message);
+        }
     }
 
     /// Gives a datagram to another shard, or drops and counts it.

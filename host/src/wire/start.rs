@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::bind::{Bound, Listener, Socketed};
 use super::drive::{Shard, UdpSource};
 use super::inbox::Inbox;
+use super::ladder::Ladder;
 use super::shard::{ShardCore, ShardIndex, ShardWaker};
 use super::shared::Shared;
 use super::stats::{Counters, WireStats};
@@ -146,6 +147,9 @@ pub fn start<C: ShardCore>(
         ),
         counters: Counters::default(),
         lookups: Semaphore::new(config.limits.name_lookups),
+        ladders: (0..shards)
+            .map(|_| Ladder::new(config.limits.ladder_bytes))
+            .collect(),
         tallies: Tallies::new(usize::from(shards)),
         stop: AtomicBool::new(false),
         closing: watch::Sender::new(false),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use callbox_sip::endpoint::Counts;
 
 use super::bind::Bound;
+use super::ladder::Rung;
 use super::shared::Shared;
 use super::start::Wire;
 use super::stats::WireStats;
@@ -43,6 +44,20 @@ impl WireView {
     #[must_use]
     pub fn stats(&self) -> WireStats {
         self.shared.counters.read()
+    }
+
+    /// What is still known of the messages of a call, oldest first.
+    #[must_use]
+    pub fn ladder(&self, call_id: &str) -> Vec<Rung> {
+        let mut rungs: Vec<Rung> = self
+            .shared
+            .ladders
+            .iter()
+            .flat_map(|ladder| ladder.of(call_id))
+            .collect();
+        // Stable: what stands at the same time stays in its order.
+        rungs.sort_by_key(|rung| rung.at);
+        rungs
     }
 
     /// What is alive in all endpoints.

@@ -8,6 +8,8 @@
 )]
 
 mod access;
+mod follow;
+mod openapi;
 mod sessions;
 
 use callbox_tests::cli::{self, Said};

@@ -96,3 +96,31 @@ fn an_operator_starts_a_job_and_posts_an_event_to_it() {
     assert_eq!(said.code, Some(1), "{said:#?}");
     assert!(said.err.contains("there is no session \"none\""), "{}", said.err);
 }
+
+#[test]
+fn an_operator_ends_a_session_and_the_peer_hears_why() {
+    let server = Setup::new().flow("1", "hello").start();
+    let mut phone = server.phone();
+    let call = phone.connect("1");
+    let admin = Admin::of(server.folder());
+    let sessions = admin.get("/v1/sessions").body;
+    let id = sessions
+        .split("\"id\":\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let said = callbox(&server, &["kill", id]);
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    let bye = phone.request(&call, "BYE");
+    assert!(bye.header("Reason").contains("ended by the operator"), "{bye:?}");
+    phone.respond(&bye, 200);
+    let deadline = Instant::now() + SOON;
+    while !callbox(&server, &["ps"]).out.contains("0 sessions") {
+        assert!(Instant::now() < deadline, "{}", callbox(&server, &["ps"]).out);
+    }
+    let again = callbox(&server, &["kill", id]);
+    assert_eq!(again.code, Some(1), "{again:#?}");
+    assert!(again.err.contains("session"), "{again:#?}");
+}

@@ -39,7 +39,7 @@ pub use method::Method;
 pub use name::HeaderName;
 pub use name_addr::{Contact, NameAddr};
 pub use params::{Param, Params};
-pub use peek::peek_call_id;
+pub use peek::{Outline, peek_call_id, peek_outline};
 pub use reject::{HeaderError, Malformed, Reject};
 pub use scan::{is_field_value, is_token};
 pub use status::reason_phrase;
