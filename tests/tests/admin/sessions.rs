@@ -115,7 +115,7 @@ fn an_operator_ends_a_session_and_the_peer_hears_why() {
     assert_eq!(said.code, Some(0), "{said:#?}");
     let bye = phone.request(&call, "BYE");
     assert!(bye.header("Reason").contains("ended by the operator"), "{bye:?}");
-    phone.respond(&bye, 200);
+    phone.respond(&bye, "200 OK");
     let deadline = Instant::now() + SOON;
     while !callbox(&server, &["ps"]).out.contains("0 sessions") {
         assert!(Instant::now() < deadline, "{}", callbox(&server, &["ps"]).out);
