@@ -14,7 +14,7 @@ CALLBOX_RELEASE := $(TARGET)/release/callbox
 ARGS ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test test-postgresql flows host peers bench bench-load bench-isolation fuzz lint fmt doc clean
+.PHONY: help run test test-postgresql flows guests host peers bench bench-load bench-isolation fuzz lint fmt doc clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -22,13 +22,16 @@ help: ## this list
 run: flows host ## build flows and host, serve the example tenants on 127.0.0.1:5060
 	$(CALLBOX) serve --config examples/callbox.toml
 
-test: flows peers ## every test: units, simulator, real SIP peers, hostile flows, the SDK
+test: flows guests peers ## every test: units, simulator, real SIP peers, hostile flows, the SDK
 	$(CARGO) build --workspace --locked --bins --tests
 	$(CARGO) test --workspace --locked --no-fail-fast -- $(ARGS)
 	cd guest-sdk && $(CARGO) test --quiet
 
 flows: ## build the example flows into examples/target/flows
 	examples/build.sh
+
+guests: ## build the example flows in Python and JavaScript (their tools from PyPI and npm)
+	examples/build-guests.sh
 
 host: ## build the callbox binary (dev profile)
 	$(CARGO) build --workspace --locked --bins

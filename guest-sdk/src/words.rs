@@ -122,7 +122,7 @@ impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Destination => f.write_str("the dial rules do not allow this destination"),
-            Self::Capability => f.write_str("this flow was not granted that"),
+            Self::Capability(what) => write!(f, "{what}"),
             Self::Limit(which) => write!(f, "over the limit {which}"),
             Self::Header(which) => write!(f, "header {which} may not be set so"),
             Self::Identity => f.write_str("this caller id is not the tenant's"),

@@ -101,6 +101,7 @@ async fn call(flow: &Arc<FlowVersion>) -> RunReport {
             version: "1".into(),
             config: Arc::new(BTreeMap::new()),
             auto_ring: false,
+            grants: callbox::call::Grants::all(),
             policy: Arc::new(Nobody),
             services: callbox::call::Services::none(),
             limits: Arc::new(CallLimits::default()),

@@ -12,6 +12,7 @@ mod cdr;
 mod census;
 mod check;
 mod check_config;
+mod check_grants;
 mod compile;
 mod host;
 mod job;

@@ -14,6 +14,7 @@
 
 mod admin;
 mod budget;
+mod capability;
 mod cidr;
 mod claims;
 mod credential;
@@ -23,6 +24,7 @@ mod dialling;
 mod drain;
 mod error;
 mod folder;
+mod grants;
 mod job;
 pub mod limits;
 mod listen;
@@ -43,6 +45,7 @@ use std::path::{Path, PathBuf};
 
 pub use admin::{Admin, AdminTcp, admin_socket};
 pub use budget::Budget;
+pub use capability::{Capabilities, Capability};
 pub use cidr::Cidr;
 pub use credential::{Credential, Secret};
 pub use cron::Cron;
@@ -50,6 +53,7 @@ pub use dial_rule::{DialRule, HostRule, UserRule};
 pub use dialling::Dialling;
 pub use drain::{Drain, DrainTarget};
 pub use error::{ConfigError, Problem};
+pub use grants::{GrantLine, Granted};
 pub use job::{Job, Start};
 pub use limits::Limits;
 pub use listen::{Listen, Transport};
@@ -177,8 +181,10 @@ impl Config {
         let drain = drain::read(source, root.section("drain"));
         let limits = Self::limits(source, root.section("limits"));
         let dialling = dialling::read(source, root.section("dialling"));
+        let ceiling = grants::ceiling(source, root.section("ceiling"));
         let common = tenant::Common {
             limits: &limits.tenant,
+            ceiling: &ceiling,
         };
         let mut everyone = folder::Everyone::of(tenant::read(source, root.sections("tenant"), &common));
         let folder = root.string("tenants");

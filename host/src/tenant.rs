@@ -16,6 +16,7 @@ mod drain;
 mod ended;
 mod fallback;
 mod flow;
+mod grants;
 mod identity;
 mod job;
 mod ledger;
@@ -36,6 +37,7 @@ mod trunk;
 
 pub use changes::Changes;
 pub use directory::{Directory, Loaded, TenantUsage};
+pub use grants::of as granted;
 pub use job::{Job, JobArgs, NoJob};
 pub use ledger::Ledger;
 pub use ledger_file::LedgerFile;

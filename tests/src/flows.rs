@@ -212,7 +212,7 @@ fn custom_section(bytes: &mut Vec<u8>, size: usize) {
 }
 
 /// The root of the repository.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the workspace")

@@ -34,6 +34,7 @@ pub struct Setup {
     cache: Option<PathBuf>,
     cores: Option<String>,
     level: Option<String>,
+    patience: Duration,
 }
 
 impl Default for Setup {
@@ -60,7 +61,14 @@ impl Setup {
             cache: None,
             cores: None,
             level: None,
+            patience: START,
         }
+    }
+
+    /// Lets it take so long to start, for flows that take long to compile.
+    pub fn patience(mut self, longest: Duration) -> Self {
+        self.patience = longest;
+        self
     }
 
     /// Listens there too.
@@ -266,7 +274,7 @@ impl Setup {
             address: SocketAddr::new(self.address, 5060),
             folder,
         };
-        callbox.wait_until_ready();
+        callbox.wait_until_ready(self.patience);
         callbox
     }
 }
@@ -425,8 +433,8 @@ impl Callbox {
         self.running.wait(longest).and_then(|status| status.code())
     }
 
-    fn wait_until_ready(&mut self) {
-        let deadline = Instant::now() + START;
+    fn wait_until_ready(&mut self, longest: Duration) {
+        let deadline = Instant::now() + longest;
         let mut phone = self.phone();
         loop {
             if let Some(status) = self.running.ended() {
@@ -441,7 +449,7 @@ impl Callbox {
             }
             assert!(
                 Instant::now() < deadline,
-                "the server did not answer within {START:?}:\n{}",
+                "the server did not answer within {longest:?}:\n{}",
                 self.log()
             );
         }

@@ -156,6 +156,40 @@ fn a_registration_and_a_subscription_take_the_trunk() {
     assert_secret(&server);
 }
 
+/// Registers, subscribes and calls with the login, lets the carrier say back all that it was told, and searches the flow's
+/// memory for the secret.
+#[test]
+fn the_secret_is_nowhere_in_the_memory_of_a_flow_that_uses_it() {
+    let backwards = |text: &str| text.chars().rev().collect::<String>();
+    let marker = "a text that the flow reads";
+    let (server, mut carrier) = start(
+        "secrets",
+        &format!(
+            "to = \"sip:alice@house.example\", needle = {:?}, there = {:?}, password = {marker:?}",
+            backwards(SECRET),
+            backwards(marker)
+        ),
+    );
+    let register = authorised(&mut carrier, "REGISTER");
+    let contact = format!("Contact: {};expires=60\r\n", register.header("Contact"));
+    carrier.respond_with(&register, "200 OK", &contact);
+    let subscribe = authorised(&mut carrier, "SUBSCRIBE");
+    carrier.respond_with(&subscribe, "489 Bad Event", "");
+    let invite = authorised(&mut carrier, "INVITE");
+    let login = invite.header("Proxy-Authorization");
+    let reflected =
+        format!("Authorization: {login}\r\nProxy-Authorization: {login}\r\nX-Reflected: {login}\r\n");
+    carrier.respond_with(&invite, "486 Busy Here", &reflected);
+    let found = server.wait_for_log(&["found: there "], SOON);
+    assert!(found.contains("secret 0 times"), "{found}");
+    assert!(
+        !found.contains("there 0 times"),
+        "the search finds nothing at all: {found}"
+    );
+    server.wait_for_log(&["called: Err(Rejected", "486"], SOON);
+    assert_secret(&server);
+}
+
 #[test]
 fn a_redirection_to_a_number_takes_the_trunk_within_its_numbers() {
     let (server, mut carrier) = start("callout", "dest = \"sip:bob@CARRIER\", redirects = \"follow\"");

@@ -53,7 +53,7 @@ async fn begin(
 fn refusal(flow: &str, why: NoJob) -> Problem {
     match why {
         NoJob::Unknown(..) => Problem::unknown("flow", flow),
-        NoJob::TakesCalls => Problem::refused(why.to_string()),
+        NoJob::TakesCalls | NoJob::NotGranted(_) => Problem::refused(why.to_string()),
         NoJob::NotLoaded | NoJob::Draining | NoJob::NoShard => Problem::conflict(why.to_string()),
         NoJob::Busy(limit) => Problem::limit(limit),
         NoJob::Args(error) => error.into(),

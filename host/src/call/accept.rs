@@ -13,6 +13,7 @@ use super::leg::{Direction, Leg, LegInner, LegShared, Phase};
 use super::service::{Address, Service, ServiceCall};
 use super::summary::Moments;
 use super::text;
+use crate::config::Capability;
 
 /// The longest name of a service: the length of a name in the configuration.
 const NAME_MAX: usize = 64;
@@ -36,6 +37,7 @@ impl Leg {
     /// `Timeout`, and the leg is idle still; `UnknownDestination` for a service that there is not; `WrongState` unless the
     /// leg is idle; `Denied(Draining)`.
     pub async fn accept(&self, service: &str, timeout: Duration) -> Result<(), CallError> {
+        self.shared.session.require(Capability::Accept)?;
         {
             let inner = self.shared.lock();
             if inner.phase != Phase::Idle {

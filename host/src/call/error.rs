@@ -71,9 +71,9 @@ pub enum Denial {
     /// The tenant's dial rules do not allow this destination.
     #[error("the tenant's dial rules do not allow this destination")]
     Destination,
-    /// The flow was not granted this method.
-    #[error("the flow was not granted this method")]
-    Capability,
+    /// The flow was not granted this method; the text says what would grant it.
+    #[error("{0}")]
+    Capability(String),
     /// A bound of the table of limits; the text names it.
     #[error("limit {0} reached")]
     Limit(&'static str),

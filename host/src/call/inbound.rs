@@ -9,6 +9,7 @@ use super::leg::{Leg, LegInner, Phase};
 use super::policy::DialRequest;
 use super::target::DialTarget;
 use super::text::{self, Body, Header};
+use crate::config::Capability;
 
 /// Contacts of one redirection.
 const CONTACTS_MAX: usize = 16;
@@ -139,6 +140,7 @@ impl Leg {
     /// As [`Leg::ring`]; `Invalid` for no contact, too many, or one that is not a URI; `Denied` for one that the tenant
     /// may not dial.
     pub fn redirect(&self, contacts: &[String]) -> Result<(), CallError> {
+        self.shared.session.require(Capability::Redirect)?;
         self.shared.lock().require_unanswered("redirect")?;
         if contacts.is_empty() || contacts.len() > CONTACTS_MAX {
             return Err(CallError::invalid(format!(

@@ -12,6 +12,7 @@ use super::error::{CallError, Status};
 use super::facts;
 use super::leg::{Leg, LegInner, Pending};
 use super::text::{self, Body, Header, ReceivedHeader};
+use crate::config::Capability;
 
 /// Digits that one `send-dtmf` sends.
 const SENT_DIGITS_MAX: usize = 64;
@@ -57,6 +58,7 @@ impl Leg {
         headers: Vec<Header>,
         wait: Option<Duration>,
     ) -> Result<Option<InfoResponse>, CallError> {
+        self.shared.session.require(Capability::Info)?;
         let response = self.request(Method::Info, Some(body), headers, wait).await?;
         Ok(response.map(|message| InfoResponse {
             status: facts::status(&message),
@@ -71,6 +73,7 @@ impl Leg {
     /// `WrongState`; `Invalid` for what is no digit; `Rejected` when the peer refuses one (415: it does not take DTMF this
     /// way), `Timeout`, `Hangup`. Digits before the failed one have been sent.
     pub async fn send_dtmf(&self, digits: &str, duration: Duration, gap: Duration) -> Result<(), CallError> {
+        self.shared.session.require(Capability::Info)?;
         self.shared.lock().require_established("send-dtmf")?;
         if digits.is_empty() || digits.len() > SENT_DIGITS_MAX || !digits.chars().all(dtmf::is_digit) {
             return Err(CallError::invalid(format!(
@@ -114,6 +117,7 @@ impl Leg {
     /// # Errors
     /// As [`Leg::send_info`].
     pub async fn send_message(&self, body: Body, timeout: Duration) -> Result<Status, CallError> {
+        self.shared.session.require(Capability::Message)?;
         let answer = self
             .request(Method::Message, Some(body), Vec::new(), Some(timeout))
             .await?;

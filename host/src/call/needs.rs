@@ -3,7 +3,7 @@
 //! The state is looked at before the arguments (`wit/leg-semantics.md`, rule 1), and a guest's bodies and headers are parsed
 //! where they come in. Entry: [`Leg::mistaken`].
 
-use super::error::CallError;
+use super::error::{CallError, Denial};
 use super::leg::{Leg, Phase};
 
 /// The states in which a method does its work.
@@ -22,10 +22,18 @@ pub enum Needs {
 }
 
 impl Leg {
-    /// What an argument that does not parse comes to: the error of the state, where that does not allow the method anyway;
-    /// else `mistake`.
+    /// What an argument that does not parse comes to: the denial, where the method is not granted; the error of the state,
+    /// where that does not allow the method anyway; else `mistake`.
     #[must_use]
     pub fn mistaken(&self, method: &str, needs: Needs, mistake: CallError) -> CallError {
+        let mistake = match self
+            .shared
+            .session
+            .unless_denied(&format!("sipcall.call.{method}"), mistake)
+        {
+            denied @ CallError::Denied(Denial::Capability(_)) => return denied,
+            mistake => mistake,
+        };
         let inner = self.shared.lock();
         let allowed = match needs {
             Needs::Idle => inner.phase == Phase::Idle,

@@ -18,6 +18,7 @@ use super::redirect::{Fixed, Redirections};
 use super::summary::Moments;
 use super::target::DialTarget;
 use super::text;
+use crate::config::Capability;
 
 impl Leg {
     /// Places the call and waits for its final answer. Seed `makecall`.
@@ -75,6 +76,7 @@ impl Leg {
     }
 
     fn start(&self, dest: &str, options: &MakeCallOptions, awaited: bool) -> Result<(), CallError> {
+        self.shared.session.require(Capability::Dial)?;
         {
             let inner = self.shared.lock();
             if inner.phase != Phase::Idle {

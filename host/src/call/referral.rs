@@ -19,6 +19,7 @@ use super::exchange::ShardQueue;
 use super::facts::lossy;
 use super::leg::{LegInner, LegShared, Phase};
 use super::text;
+use crate::config::Capability;
 
 /// What a REFER gets that nobody decides.
 const UNDECIDED: u16 = 603;
@@ -75,6 +76,7 @@ impl Referral {
     /// `WrongState` when it is decided or the time for that is over, `Hangup`.
     pub fn accept(&self) -> Result<(), CallError> {
         let leg = self.leg()?;
+        leg.session.require(Capability::Transfer)?;
         let mut inner = leg.lock();
         inner.undecided(self.id, "acceptance of a REFER")?.accepted = true;
         // One a REFER, so the bound of the outbox need not hold it up.

@@ -23,6 +23,7 @@ use super::session::{Session, SessionShared};
 use super::target::DialTarget;
 use super::tenant_bounds::Place;
 use super::text::{self, Header};
+use crate::config::Capability;
 
 /// How to register.
 #[derive(Debug, Clone)]
@@ -132,6 +133,7 @@ impl Session {
         registrar: &str,
         options: &RegisterOptions,
     ) -> Result<Registration, CallError> {
+        self.shared.require(Capability::Registration)?;
         let limits = &self.shared.context.limits;
         let target = DialTarget::sip("registrar", registrar)?;
         let address = AddressOfRecord::of(&target)?;

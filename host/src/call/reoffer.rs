@@ -15,6 +15,7 @@ use super::leg::{AnswerInfo, Leg, LegInner, LegShared, Phase};
 use super::options::ReofferOptions;
 use super::session_description;
 use super::text::{self, Body};
+use crate::config::Capability;
 
 /// The one offer of ours that may be under way.
 pub(super) struct Offering {
@@ -38,6 +39,12 @@ impl Leg {
     /// # Errors
     /// `Rejected` (the old session holds), `Timeout` (a re-INVITE is cancelled), `WrongState`, `Hangup`.
     pub async fn reoffer(&self, options: &ReofferOptions) -> Result<AnswerInfo, CallError> {
+        self.shared.session.require(Capability::Reoffer)?;
+        self.offer_anew(options).await
+    }
+
+    /// The same for the host itself, which needs no grant.
+    pub(super) async fn offer_anew(&self, options: &ReofferOptions) -> Result<AnswerInfo, CallError> {
         let deadline = self.shared.session.deadline(options.timeout);
         self.established("reoffer", deadline).await?;
         {
@@ -98,6 +105,7 @@ impl Leg {
     }
 
     async fn turn(&self, hold: bool, method: &str) -> Result<(), CallError> {
+        self.shared.session.require(Capability::Reoffer)?;
         let options = ReofferOptions::default();
         self.established(method, self.shared.session.deadline(options.timeout))
             .await?;

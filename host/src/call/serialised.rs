@@ -80,6 +80,7 @@ impl Shard {
             version: "1".into(),
             config: Arc::new(BTreeMap::new()),
             auto_ring: false,
+            grants: crate::call::Grants::all(),
             policy: Arc::new(Anything),
             services: Services::new(Arc::clone(&room), BTreeSet::new()),
             limits: Arc::new(CallLimits::default()),

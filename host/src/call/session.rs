@@ -18,6 +18,7 @@ use super::command::Scheduled;
 use super::error::{CallError, Denial};
 use super::events::{Event, EventKind, Mailbox};
 use super::exchange::ShardQueue;
+use super::grants::Grants;
 use super::host_end::HostEnd;
 use super::leg::{Leg, LegShared};
 use super::media_addresses;
@@ -44,6 +45,8 @@ pub struct SessionContext {
     pub config: Arc<BTreeMap<String, String>>,
     /// Send 180 by itself when the flow waits before it has answered, rejected or rung.
     pub auto_ring: bool,
+    /// Which methods it may call.
+    pub grants: Arc<Grants>,
     /// Who may dial what.
     pub policy: Arc<dyn DialPolicy>,
     /// Which calls it may accept, and how it reaches other sessions.

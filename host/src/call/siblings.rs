@@ -10,6 +10,7 @@ use super::error::CallError;
 use super::events::{EventKind, Room};
 use super::session::{Session, SessionShared};
 use super::text::{self, Body};
+use crate::config::Capability;
 
 /// Keeps the sessions of a host.
 pub trait Siblings: Send + Sync + 'static {
@@ -67,6 +68,7 @@ impl Session {
     /// # Errors
     /// `UnknownDestination` for no such flow, `Unsupported` for one that takes calls, `Denied`.
     pub fn spawn(&self, flow: &str, args: Body, after: Duration) -> Result<String, CallError> {
+        self.shared.require(Capability::Spawn)?;
         let context = &self.shared.context;
         let unknown = || CallError::UnknownDestination(format!("no flow {}", text::quoted(flow)));
         let siblings = context.services.siblings().ok_or_else(unknown)?;
@@ -82,6 +84,7 @@ impl Session {
     /// # Errors
     /// `UnknownDestination` for no such session, `Denied` when its mailbox is full or the tenant has sent as much as it may.
     pub fn send(&self, session: &str, payload: Body) -> Result<(), CallError> {
+        self.shared.require(Capability::Send)?;
         let context = &self.shared.context;
         let unknown = || CallError::UnknownDestination(format!("no session {}", text::quoted(session)));
         let siblings = context.services.siblings().ok_or_else(unknown)?;

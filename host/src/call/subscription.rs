@@ -25,6 +25,7 @@ use super::session::{Session, SessionShared};
 use super::target::DialTarget;
 use super::tenant_bounds::Place;
 use super::text::{self, Body, Header, ReceivedHeader};
+use crate::config::Capability;
 
 /// How to subscribe.
 #[derive(Debug, Clone)]
@@ -133,6 +134,7 @@ impl Session {
         event_package: &str,
         options: &SubscribeOptions,
     ) -> Result<Subscription, CallError> {
+        self.shared.require(Capability::Subscription)?;
         let context = &self.shared.context;
         let target = DialTarget::sip("server", server)?;
         text::token(event_package, "event package")?;
@@ -484,6 +486,7 @@ mod tests {
             version: "1".into(),
             config: Arc::new(BTreeMap::new()),
             auto_ring: false,
+            grants: crate::call::Grants::all(),
             policy: Arc::new(OnlyExample),
             services: crate::call::Services::none(),
             limits: Arc::new(limits),

@@ -19,6 +19,7 @@ use super::options::TransferOptions;
 use super::policy::DialRequest;
 use super::target::DialTarget;
 use super::text;
+use crate::config::Capability;
 
 /// The longest wait for the answer to a REFER, whatever the flow asks for: the transaction is over by then.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(60);
@@ -57,6 +58,7 @@ impl Leg {
         dest: &str,
         options: &TransferOptions,
     ) -> Result<TransferResult, CallError> {
+        self.shared.session.require(Capability::Transfer)?;
         self.shared.lock().require_settled("blind-transfer")?;
         let target = DialTarget::parse(dest)?;
         self.shared
@@ -77,6 +79,7 @@ impl Leg {
         other: &Leg,
         options: &TransferOptions,
     ) -> Result<TransferResult, CallError> {
+        self.shared.session.require(Capability::Transfer)?;
         self.shared.lock().require_settled("attended-transfer")?;
         if Arc::ptr_eq(&self.shared, &other.shared) {
             return Err(CallError::invalid("a leg cannot be transferred to itself"));

@@ -332,6 +332,29 @@ impl<'s, 't> Section<'s, 't> {
         }
     }
 
+    /// As [`Self::strings`] where an empty list has a meaning.
+    pub(super) fn strings_or_none(&mut self, key: &str) -> Option<Located<Vec<Located<String>>>> {
+        let found = self.table.get(key).map(|value| {
+            (
+                value.span().start,
+                matches!(value.get_ref(), DeValue::Array(items) if items.is_empty()),
+            )
+        });
+        let value = match found {
+            Some((_, true)) => {
+                self.take(key);
+                Some(Vec::new())
+            }
+            _ => self.strings(key),
+        };
+        self.record(key, Kind::TextsOrNone, false);
+        Some(Located {
+            value: value?,
+            key: self.full(key),
+            at: found?.0,
+        })
+    }
+
     /// A list of strings that must be there and have an entry.
     pub(super) fn required_strings(&mut self, key: &str, fix: &str) -> Vec<Located<String>> {
         let missing = match self.table.get(key) {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value, json};
 
 use super::Config;
+use super::grants::Granted;
 use super::limits::TenantLimits;
 use super::reader::Source;
 use super::shape::{Key, Kind, Shape, Table};
@@ -33,7 +34,15 @@ pub fn tenant_file() -> Value {
     let source = Source::recorder(&shape);
     if let Some(root) = source.root() {
         let limits = TenantLimits::default();
-        tenant::read_one(&source, "", root, &Common { limits: &limits });
+        tenant::read_one(
+            &source,
+            "",
+            root,
+            &Common {
+                limits: &limits,
+                ceiling: &Granted::default(),
+            },
+        );
     }
     schema("A tenant of callbox", &shape)
 }
@@ -81,6 +90,10 @@ fn value(key: &Key) -> Value {
         Kind::Texts => json!({ "anyOf": [
             { "type": "string" },
             { "type": "array", "items": { "type": "string" }, "minItems": 1 }
+        ] }),
+        Kind::TextsOrNone => json!({ "anyOf": [
+            { "type": "string" },
+            { "type": "array", "items": { "type": "string" } }
         ] }),
         Kind::Number(None) => json!({ "type": "integer", "minimum": 0 }),
         Kind::Number(Some(row)) => json!({

@@ -35,6 +35,8 @@ pub(super) enum Kind {
     Text,
     /// One string or a list of them.
     Texts,
+    /// The same, and an empty list means something.
+    TextsOrNone,
     /// A whole number; with its row when it is a limit.
     Number(Option<&'static Limit>),
     Flag,

@@ -12,7 +12,7 @@ use super::policy::{self, Policy};
 use super::reader::{Located, Section, Source};
 use super::route::{self, FlowNumbers, Route, Scope};
 use super::trunk::{self, Trunk};
-use super::{DialRule, Job};
+use super::{Capability, DialRule, Granted, Job};
 
 /// A customer of this host: a name and its flows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Tenant {
     pub limits: TenantLimits,
     /// What bounds `dial`: denials, dear numbers, headers, media, the budget.
     pub policy: Policy,
+    /// `grants`: what its flows may do, within `[ceiling]`.
+    pub granted: Granted,
 }
 
 impl Tenant {
@@ -67,6 +69,8 @@ pub struct Flow {
     pub config: BTreeMap<String, String>,
     /// `[tenant.flow.NAME.job]`: the flow is a job. One without this table may be a job all the same, for who asks for it.
     pub job: Option<Job>,
+    /// `grants`: what it may do, within what its tenant may.
+    pub granted: Granted,
 }
 
 /// A tenant as its table has it, before it is known which calls are whose.
@@ -82,6 +86,8 @@ pub(super) struct Entry {
 pub(super) struct Common<'a> {
     /// `[limits.tenant]`
     pub(super) limits: &'a TenantLimits,
+    /// `[ceiling]`
+    pub(super) ceiling: &'a Granted,
 }
 
 /// Every `[[tenant]]` of the operator's file.
@@ -125,6 +131,7 @@ pub(super) fn read_one(
         .map(|id| id.0)
         .collect();
     let scope = Scope::read(source, &mut section);
+    let granted = common.ceiling.for_tenant(source, &mut section);
     let flows = section.named_sections("flow");
     let credentials = section.named_sections("credential");
     let trunks = section.named_sections("trunk");
@@ -150,7 +157,14 @@ pub(super) fn read_one(
         .into_iter()
         .enumerate()
         .map(|(position, (name, section))| {
-            read_flow(source, name, section, position, (&mut numbers, &mut links))
+            read_flow(
+                source,
+                name,
+                section,
+                &granted,
+                position,
+                (&mut numbers, &mut links),
+            )
         })
         .collect();
     on_trap::check(source, &flows, &links);
@@ -163,6 +177,7 @@ pub(super) fn read_one(
         trunks,
         limits,
         policy,
+        granted,
     };
     Entry {
         routes: route::read_own(source, routes, &scope, &tenant, numbers),
@@ -204,6 +219,7 @@ fn read_flow(
     source: &Source<'_>,
     name: String,
     mut section: Section<'_, '_>,
+    granted: &Granted,
     position: usize,
     (numbers, links): (&mut Vec<FlowNumbers>, &mut Vec<on_trap::Link>),
 ) -> Flow {
@@ -238,6 +254,17 @@ fn read_flow(
     let job = section
         .section("job")
         .map(|section| super::job::read(source, section));
+    let granted = granted.for_flow(source, &mut section);
+    if let Some((whose, line)) = granted
+        .decided_by(Capability::Job)
+        .filter(|(_, line)| job.is_some() && !line.set.has(Capability::Job))
+    {
+        let text = format!(
+            "it has a job, and \"job\" is not granted by {whose}: take the job away, or add \"job\" to grants at {}",
+            line.at
+        );
+        source.note(section.at(), section.path().to_owned(), text);
+    }
     section.finish();
     // Kept even when the file is missing: the problem is noted, and routes to this flow are not a second one.
     let file = source.path(&file.map(|file| file.value).unwrap_or_default());
@@ -249,6 +276,7 @@ fn read_flow(
         on_trap,
         config,
         job,
+        granted,
     }
 }
 

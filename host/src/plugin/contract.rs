@@ -6,6 +6,7 @@
 use std::fmt;
 
 use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
 
 /// The package of the contract, and its version here.
 pub(super) const PACKAGE: &str = "callbox:flow";
@@ -54,6 +55,19 @@ pub struct Import {
     pub name: String,
     /// Why it cannot be linked; `None` when it is.
     pub refused: Option<&'static str>,
+    /// The functions of it, in its order, as the interface names them: `call.make-call`, `spawn`; of a resource's making
+    /// and dropping nothing is said.
+    pub functions: Vec<String>,
+}
+
+impl Import {
+    /// The name within the contract's package (`session`), if it is one of the contract's interfaces.
+    #[must_use]
+    pub fn interface(&self) -> Option<&str> {
+        Name::parse(&self.name)
+            .filter(|name| name.package == PACKAGE)
+            .map(|name| name.interface)
+    }
 }
 
 /// A component's exports do not make it a flow.
@@ -126,11 +140,31 @@ impl World {
 pub(super) fn imports(component: &Component) -> Vec<Import> {
     let ty = component.component_type();
     ty.imports(component.engine())
-        .map(|(name, _)| Import {
+        .map(|(name, import)| Import {
             name: name.to_owned(),
             refused: refusal(name),
+            functions: match import.ty {
+                ComponentItem::ComponentInstance(instance) => instance
+                    .exports(component.engine())
+                    .filter(|(_, export)| matches!(export.ty, ComponentItem::ComponentFunc(_)))
+                    .filter_map(|(name, _)| function(name))
+                    .map(str::to_owned)
+                    .collect(),
+                _ => Vec::new(),
+            },
         })
         .collect()
+}
+
+/// `[method]call.make-call` without its annotation; none for a constructor.
+fn function(name: &str) -> Option<&str> {
+    match name.strip_prefix('[') {
+        None => Some(name),
+        Some(annotated) => match annotated.split_once(']')? {
+            ("constructor", _) => None,
+            (_, name) => Some(name),
+        },
+    }
 }
 
 fn refusal(name: &str) -> Option<&'static str> {

@@ -8,6 +8,7 @@ use wasmtime::component::Component;
 
 use super::contract::{self, Import, World, WrongWorld};
 use super::source::Source;
+use crate::config::Capability;
 
 /// What one instance takes from the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,29 @@ impl Inspection {
             imports: contract::imports(component),
             needs,
         }
+    }
+
+    /// The functions that it imports and that need this capability; for `job` what it exports to be run.
+    #[must_use]
+    pub fn functions_of(&self, capability: Capability) -> Vec<String> {
+        if capability == Capability::Job {
+            let is_job = self.world == Ok(World::JobFlow);
+            return is_job.then(|| "job.run".to_owned()).into_iter().collect();
+        }
+        self.functions()
+            .filter(|function| capability.functions().contains(&function.as_str()))
+            .collect()
+    }
+
+    /// The functions of the contract that it imports, as `interface.function`.
+    pub fn functions(&self) -> impl Iterator<Item = String> {
+        self.imports.iter().flat_map(|import| {
+            let interface = import.interface();
+            import
+                .functions
+                .iter()
+                .filter_map(move |function| Some(format!("{}.{function}", interface?)))
+        })
     }
 
     /// True when the file would be loaded, as far as its names tell.

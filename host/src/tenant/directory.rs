@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::flow::Version;
+use super::grants;
 use super::ledger::Ledger;
 use super::plan::{Answerer, Found, Plan};
 use super::quota::{For, NoRoom};
@@ -172,6 +173,7 @@ impl Directory {
             version: Arc::clone(&version.name),
             config: Arc::clone(&flow.config),
             auto_ring: flow.auto_ring,
+            grants: Arc::clone(&flow.grants),
             policy: Arc::clone(&account.dial) as _,
             services: account.services.clone(),
             limits: Arc::clone(&account.limits),
@@ -288,6 +290,7 @@ pub(super) async fn load(Found { account, flow }: &Found, loader: &Loader) -> Lo
             Some(why) => Err(why),
             None => {
                 let name = version.version().to_owned();
+                grants::warn(version.inspection(), &account.name, flow);
                 flow.replace(version);
                 Ok(name)
             }

@@ -7,6 +7,8 @@ use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwapOption;
 
+use super::grants;
+use crate::call::Grants;
 use crate::config::{Job, OnTrap};
 use crate::plugin::{FlowVersion, World};
 
@@ -17,6 +19,7 @@ pub(super) struct Flow {
     pub(super) auto_ring: bool,
     pub(super) trap_code: u16,
     pub(super) on_trap: OnTrap,
+    pub(super) grants: Arc<Grants>,
     /// When the host runs it by itself.
     pub(super) job: Option<Job>,
     /// Calls are routed to it.
@@ -42,8 +45,13 @@ pub(super) struct Tally {
 }
 
 impl Flow {
-    /// A flow without a version, or with that of the `before` one, of the same names and file.
-    pub(super) fn new(flow: &crate::config::Flow, takes_calls: bool, before: Option<&Self>) -> Self {
+    /// A flow of this tenant without a version, or with that of the `before` one, of the same names and file.
+    pub(super) fn new(
+        flow: &crate::config::Flow,
+        tenant: &str,
+        takes_calls: bool,
+        before: Option<&Self>,
+    ) -> Self {
         Self {
             name: flow.name.as_str().into(),
             file: flow.file.clone(),
@@ -51,6 +59,7 @@ impl Flow {
             auto_ring: flow.auto_ring,
             trap_code: flow.trap_code,
             on_trap: flow.on_trap.clone(),
+            grants: grants::of(&flow.granted, tenant, Some(&flow.name)),
             job: flow.job.clone(),
             takes_calls,
             current: before

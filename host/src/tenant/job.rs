@@ -16,6 +16,7 @@ use super::plan::Found;
 use super::quota::{Admission, For};
 use super::runs::{Listed, Runs};
 use crate::call::{Body, CallError, Place, Session};
+use crate::config::Capability;
 use crate::plugin::{RunReport, TrapPolicy, World, run_job};
 
 /// What a job is given: a MIME type and the bytes.
@@ -77,6 +78,9 @@ pub enum NoJob {
         "the flow implements the world call-flow, and a job needs job-flow: export `job` instead of `handler`"
     )]
     TakesCalls,
+    /// It may not be run without a call.
+    #[error("\"job\" is not granted; {0}")]
+    NotGranted(String),
     /// Too much runs.
     #[error("{0} reached")]
     Busy(&'static str),
@@ -165,6 +169,9 @@ impl Directory {
     ) -> Result<Job, NoJob> {
         if self.runs.is_draining() {
             return Err(NoJob::Draining);
+        }
+        if let Some(withheld) = found.flow.grants.withheld_of(Capability::Job) {
+            return Err(NoJob::NotGranted(withheld.fix.clone()));
         }
         let version = found.flow.current().ok_or(NoJob::NotLoaded)?;
         if version.flow.world() != World::JobFlow {

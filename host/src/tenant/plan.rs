@@ -77,7 +77,7 @@ impl Plan {
                         .any(|route| route.tenant == position && route.to == RouteTarget::Flow(at))
                         || tenant.is_fallback(&flow.name);
                     let old = old.and_then(|account| account.flow(&flow.name));
-                    Arc::new(Flow::new(flow, takes_calls, old.map(Arc::as_ref)))
+                    Arc::new(Flow::new(flow, &tenant.name, takes_calls, old.map(Arc::as_ref)))
                 };
                 Arc::new(Account {
                     flows: tenant.flows.iter().enumerate().map(flow).collect(),

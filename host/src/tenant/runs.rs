@@ -226,6 +226,7 @@ mod tests {
             version: "1".into(),
             config: Arc::new(BTreeMap::new()),
             auto_ring: false,
+            grants: crate::call::Grants::all(),
             policy: Arc::new(Nowhere),
             services: Services::none(),
             limits: Arc::new(limits),

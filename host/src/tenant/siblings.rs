@@ -24,6 +24,7 @@ impl Siblings for Directory {
                 CallError::UnknownDestination(format!("{flow:?}: {why}"))
             }
             NoJob::TakesCalls => CallError::Unsupported(format!("{flow:?}: {why}")),
+            NoJob::NotGranted(_) => CallError::Denied(Denial::Capability(why.to_string())),
             NoJob::Busy(limit) => CallError::limit(limit),
             NoJob::Draining | NoJob::NoShard => CallError::Denied(Denial::Draining),
             NoJob::Args(error) => error,

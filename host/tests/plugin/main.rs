@@ -59,6 +59,7 @@ fn session() -> Session {
             version: "1".into(),
             config: Arc::new(BTreeMap::from([("greeting".to_owned(), "hello".to_owned())])),
             auto_ring: false,
+            grants: callbox::call::Grants::all(),
             policy: Arc::new(Nobody),
             services: callbox::call::Services::none(),
             limits: Arc::new(CallLimits::default()),

@@ -53,6 +53,7 @@ fn context_with(services: Services) -> SessionContext {
         version: "1".into(),
         config: Arc::new(BTreeMap::new()),
         auto_ring: false,
+        grants: callbox::call::Grants::all(),
         policy: Arc::new(AllButForbidden),
         services,
         limits: Arc::new(CallLimits::default()),

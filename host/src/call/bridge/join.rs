@@ -13,6 +13,7 @@ use crate::call::leg::{Leg, LegInner, Phase};
 use crate::call::options::{BridgeOptions, ReofferOptions};
 use crate::call::session::Session;
 use crate::call::text::Body;
+use crate::config::Capability;
 
 /// Until both legs have the ACK of their 200 and their shards ask about offers; 64·T1, after which a leg without ACK is over.
 const READY_WITHIN: Duration = Duration::from_secs(35);
@@ -27,6 +28,7 @@ impl Session {
     /// leg that is over; `Invalid` for a feature code; `Rejected`, `Timeout`, `Transport` and `Protocol` of the offers. After
     /// an error neither leg is bridged, and each has the session that it had, as far as its peer allowed.
     pub async fn bridge(&self, a: &Leg, b: &Leg, options: &BridgeOptions) -> Result<(), CallError> {
+        self.shared.require(Capability::Bridge)?;
         if Arc::ptr_eq(&a.shared, &b.shared) {
             return Err(CallError::WrongState("bridge of a leg with itself".to_owned()));
         }
@@ -149,7 +151,7 @@ impl Leg {
             offer,
             ..ReofferOptions::default()
         };
-        let answer = self.reoffer(&options).await?;
+        let answer = self.offer_anew(&options).await?;
         answer
             .body
             .ok_or_else(|| CallError::Protocol("the 2xx has no session description".to_owned()))

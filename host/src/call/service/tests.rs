@@ -179,6 +179,7 @@ impl House {
             version: "1".into(),
             config: Arc::new(BTreeMap::new()),
             auto_ring,
+            grants: crate::call::Grants::all(),
             policy: Arc::new(Anywhere),
             services: Services::new(Arc::clone(&self.room), names.collect::<BTreeSet<_>>()),
             limits: Arc::new(CallLimits::default()),

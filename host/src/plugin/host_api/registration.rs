@@ -46,7 +46,7 @@ impl wit::HostRegistration for CallState {
         } = self;
         let registered = match table.get(&options)?.checked() {
             Ok(options) => waited(meter, session.register(&registrar, options)).await,
-            Err(mistake) => Err(mistake),
+            Err(mistake) => Err(session.mistaken("registration.registration.start", mistake)),
         };
         match registered {
             Ok(registration) => Ok(Ok(table.push(registration)?)),

@@ -73,6 +73,7 @@ impl wit::Host for CallState {
         self.enter(flow.len() + body_size(Some(&args))).await;
         let args = body_from(&self.session, args);
         Ok(args
+            .map_err(|mistake| self.session.mistaken("session.spawn", mistake))
             .and_then(|args| self.session.spawn(&flow, args, duration(after)))
             .map_err(error))
     }
@@ -81,6 +82,7 @@ impl wit::Host for CallState {
         self.enter(session.len() + body_size(Some(&payload))).await;
         let payload = body_from(&self.session, payload);
         Ok(payload
+            .map_err(|mistake| self.session.mistaken("session.send", mistake))
             .and_then(|payload| self.session.send(&session, payload))
             .map_err(error))
     }

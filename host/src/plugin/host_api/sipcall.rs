@@ -487,7 +487,7 @@ impl wit::Host for CallState {
         let (a, b) = (table.get(&a)?, table.get(&b)?);
         match table.get(&options)?.checked() {
             Ok(options) => Ok(waited(meter, session.bridge(a, b, options)).await.map_err(error)),
-            Err(mistake) => Ok(Err(error(mistake))),
+            Err(mistake) => Ok(Err(error(session.mistaken("sipcall.bridge", mistake)))),
         }
     }
 

@@ -66,7 +66,7 @@ impl wit::HostSubscription for CallState {
         } = self;
         let subscribed = match table.get(&options)?.checked() {
             Ok(options) => waited(meter, session.subscribe(&server, &event_package, options)).await,
-            Err(mistake) => Err(mistake),
+            Err(mistake) => Err(session.mistaken("subscription.subscription.start", mistake)),
         };
         match subscribed {
             Ok(subscription) => Ok(Ok(table.push(subscription)?)),

@@ -110,7 +110,7 @@ pub(super) fn error(error: CallError) -> wit::Error {
 fn denial(denial: call::Denial) -> wit::Denial {
     match denial {
         call::Denial::Destination => wit::Denial::Destination,
-        call::Denial::Capability => wit::Denial::Capability,
+        call::Denial::Capability(text) => wit::Denial::Capability(text),
         call::Denial::Limit(name) => wit::Denial::Limit(name.to_owned()),
         call::Denial::Header(name) => wit::Denial::Header(name),
         call::Denial::Identity => wit::Denial::Identity,
