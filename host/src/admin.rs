@@ -35,6 +35,7 @@ mod sessions;
 mod status;
 mod tail;
 mod traps;
+mod versions;
 
 use std::sync::Arc;
 
@@ -55,6 +56,7 @@ pub use sessions::{Leg, Session, Sessions};
 pub use status::{Calls, Flow, Listener, Status, Wire};
 pub use tail::{LogLines, Tailed};
 pub use traps::{Trap, Traps};
+pub use versions::{DeployQuery, Promotion, Rollback};
 
 /// Routes of one resource.
 type Routes = Router<Arc<Node>>;
@@ -70,6 +72,7 @@ fn routes() -> Routes {
         .merge(traps::routes())
         .merge(ladder::routes())
         .merge(limits::routes())
+        .merge(versions::routes())
 }
 
 /// What takes its time, and has bounds of its own.
@@ -77,6 +80,7 @@ fn patient_routes() -> Routes {
     Router::new()
         .merge(reload::patient_routes())
         .merge(tail::routes())
+        .merge(versions::patient_routes())
 }
 
 /// All of the API, for whoever got as far as to speak with it.

@@ -58,6 +58,7 @@ mod tenant_bounds;
 mod text;
 mod transfer;
 mod view;
+mod virtual_line;
 mod wait;
 
 pub use allowance::Allowance;
@@ -96,3 +97,4 @@ pub use tenant_bounds::{Place, Reading, TenantBounds};
 pub use text::{Body, Header, ReceivedHeader, is_claim};
 pub use transfer::TransferResult;
 pub use view::SessionView;
+pub use virtual_line::VirtualLine;

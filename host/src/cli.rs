@@ -14,6 +14,7 @@ mod check;
 mod check_config;
 mod check_grants;
 mod compile;
+mod deploy;
 mod host;
 mod job;
 mod kill;
@@ -34,6 +35,7 @@ mod status;
 mod table;
 mod tail;
 mod traps;
+mod versions;
 mod when;
 mod wire_config;
 
@@ -76,6 +78,10 @@ enum Command {
     Job(job::Job),
     Tail(tail::Tail),
     Ladder(ladder::Ladder),
+    Deploy(deploy::Deploy),
+    Promote(deploy::Promote),
+    Rollback(deploy::RollBack),
+    Versions(versions::Versions),
     Limits(limits::Limits),
     Reload(reload::Reload),
     RouteTest(route_test::RouteTest),
@@ -120,6 +126,10 @@ pub fn main() -> ExitCode {
         Command::Job(job) => job.run(),
         Command::Tail(tail) => tail.run(),
         Command::Ladder(ladder) => ladder.run(),
+        Command::Deploy(deploy) => deploy.run(),
+        Command::Promote(promote) => promote.run(),
+        Command::Rollback(rollback) => rollback.run(),
+        Command::Versions(versions) => versions.run(),
         Command::Limits(limits) => limits.run(),
         Command::Reload(reload) => reload.run(),
         Command::RouteTest(test) => test.run(),

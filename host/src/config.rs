@@ -240,6 +240,7 @@ impl Config {
         let tenant = section.section("tenant");
         let record = section.section("record");
         let admin = section.section("admin");
+        let versions = section.section("versions");
         source.limits(Some(section), limits::HostLimits::ROWS, |name, value| {
             limits.host.set(name, value)
         });
@@ -263,6 +264,9 @@ impl Config {
         });
         source.limits(admin, limits::AdminLimits::ROWS, |name, value| {
             limits.admin.set(name, value)
+        });
+        source.limits(versions, limits::VersionLimits::ROWS, |name, value| {
+            limits.versions.set(name, value)
         });
         limits
     }

@@ -25,8 +25,9 @@ mod outcome;
 mod runner;
 mod source;
 mod state;
+mod trial;
 
-pub use cache::CacheError;
+pub use cache::{CacheError, digest_of};
 pub use capacity::{Capacity, Cause, Shortage};
 pub use compile::{CompileError, compile_child_main};
 pub use contract::{Import, World, WrongWorld};
@@ -35,5 +36,7 @@ pub use fuel::Budget;
 pub use inspect::{Inspection, Needs};
 pub use loader::{FlowVersion, LoadError, Loader};
 pub use outcome::Outcome;
-pub use runner::{Heir, Inheritance, RunKind, RunReport, TrapPolicy, run_call, run_call_for, run_job};
+pub use runner::{
+    Heir, Inheritance, RunKind, RunReport, TrapPolicy, run_call, run_call_for, run_job, try_call, try_job,
+};
 pub use source::{NotWasm, Source};

@@ -34,6 +34,7 @@ mod schedule;
 mod siblings;
 mod traps;
 mod trunk;
+mod versions;
 
 pub use changes::Changes;
 pub use directory::{Directory, Loaded, TenantUsage};
@@ -44,3 +45,4 @@ pub use ledger_file::LedgerFile;
 pub use overview::{FlowOverview, Overview};
 pub use reload::{ReloadError, Reloader};
 pub use traps::Trap;
+pub use versions::{DeployError, Deployed, Failure, FlowVersions, NoChange, Pin, Rollout, VersionInfo};

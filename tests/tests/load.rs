@@ -40,6 +40,8 @@ fn sixty_four_endless_loops_delay_nobody_elses_calls() {
     let file = flows::example("loop");
     // Enough fuel that they spin for as long as the other calls last, however fast the machine.
     let mut server = Setup::new()
+        // They shall all spin, and not be spared for it.
+        .limit("limits.versions", "breaker_traps", 0)
         .limit("limits.plugin", "fuel_burst", 1_000_000_000_000)
         .limit("limits.plugin", "fuel_total", 1_000_000_000_000_000)
         .flow("answer", "hello")

@@ -54,7 +54,9 @@ fn refusal(flow: &str, why: NoJob) -> Problem {
     match why {
         NoJob::Unknown(..) => Problem::unknown("flow", flow),
         NoJob::TakesCalls | NoJob::NotGranted(_) => Problem::refused(why.to_string()),
-        NoJob::NotLoaded | NoJob::Draining | NoJob::NoShard => Problem::conflict(why.to_string()),
+        NoJob::NotLoaded | NoJob::Broken | NoJob::Draining | NoJob::NoShard => {
+            Problem::conflict(why.to_string())
+        }
         NoJob::Busy(limit) => Problem::limit(limit),
         NoJob::Args(error) => error.into(),
     }

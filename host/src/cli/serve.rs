@@ -86,6 +86,7 @@ impl Serve {
         // Dropped when the calls are over, which writes it a last time.
         let _minutes = LedgerFile::open(&state.path().join("minutes.json"), host.directory.ledger())
             .context("cannot keep the tenants' minutes")?;
+        host.directory.keep_versions(host.loader.clone(), state.path());
         let loaded = host.control.block_on(host.directory.load_all(&host.loader));
         let mut signals = host.signals()?;
         let mut census = host.control.block_on(async { Census::new() })?;
@@ -107,6 +108,7 @@ impl Serve {
                 () = wire.broken() => true,
                 never = census.answer(&host.directory, &wire) => match never {},
                 never = hangup.answer(&reloader) => match never {},
+                never = host.directory.tend_versions() => match never {},
             }
         });
         if broken {

@@ -526,6 +526,31 @@ limits! {
             "That wait for one who follows the log: a tenth of a second of a very busy host.",
             "the oldest are lost to it, and it is told how many.";
     }
+
+    /// `[limits.versions]`: the versions of each flow.
+    ["limits.versions"] VersionLimits {
+        kept_max: usize = 10, 2..=1_000, "versions",
+            "Of one flow, on disk, to go back to; only those that calls may get are in memory.",
+            "the oldest that no call can get is forgotten.";
+        pins_max: usize = 64, 0..=1_000, "pins",
+            "Of one flow, tried in order for each of its calls.",
+            "the deploy is refused.";
+        smoke_ms: u64 = 1_000, 0..=60_000, "milliseconds",
+            "The longest that a new version is tried on a virtual call before it gets real ones; one that waits is through at once. 0 tries none.",
+            "it has not trapped, and is taken.";
+        settle_ms: u64 = 200, 10..=60_000, "milliseconds",
+            "A flow's file is taken when it has not changed for so long: it may be half written.",
+            "not a bound but a wait.";
+        breaker_calls: u32 = 20, 1..=100_000, "calls",
+            "The first calls of a version, in which it has to prove itself.",
+            "it is proven: it is not rolled back by itself any more.";
+        breaker_traps: u32 = 10, 0..=100_000, "traps",
+            "Of the first breaker_calls calls, or in a row later on. 0 never breaks a version.",
+            "the version before it takes its calls; without one they get trap_code at once, and no instance.";
+        breaker_open_s: u64 = 30, 1..=3_600, "seconds",
+            "How long calls get trap_code at once before one of them is let through to see.",
+            "one call gets an instance; if it ends well, all do again.";
+    }
 }
 
 /// Every limit of the host.
@@ -547,6 +572,8 @@ pub struct Limits {
     pub record: RecordLimits,
     /// `[limits.admin]`
     pub admin: AdminLimits,
+    /// `[limits.versions]`
+    pub versions: VersionLimits,
 }
 
 /// Keys of earlier versions, as the group, the key, and the row that took its place.
@@ -571,6 +598,7 @@ impl Limits {
             "limits.tenant" => self.tenant.get(row.name),
             "limits.record" => self.record.get(row.name),
             "limits.admin" => self.admin.get(row.name),
+            "limits.versions" => self.versions.get(row.name),
             _ => None,
         }
     }

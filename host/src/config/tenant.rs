@@ -55,6 +55,8 @@ pub struct Flow {
     pub name: String,
     /// The component (or the core module with an embedded component type).
     pub file: PathBuf,
+    /// `watch`: the file is taken as a new version when it changes. Default true.
+    pub watch: bool,
     /// Whether 180 is sent before the flow runs, when it does not do so itself. Default true.
     pub auto_ring: bool,
     /// The status that the caller gets when the flow traps before it answered.
@@ -233,6 +235,7 @@ fn read_flow(
         });
     }
     let file = section.required_string("file", "write file = \"flow.wasm\"");
+    let watch = section.boolean("watch").unwrap_or(true);
     let auto_ring = section.boolean("auto_ring").unwrap_or(true);
     let (on_trap, code) = on_trap::read(section.section("on_trap"), &name, links);
     let trap_code = match (section.number("trap_code"), code) {
@@ -271,6 +274,7 @@ fn read_flow(
     Flow {
         name,
         file,
+        watch,
         auto_ring,
         trap_code,
         on_trap,

@@ -74,7 +74,7 @@ pub(super) struct Key {
 impl Key {
     pub(super) fn new(content: &[u8], code_hash: u64) -> Self {
         Self {
-            content: hex(&Sha256::digest(content)),
+            content: digest_of(content),
             code_hash,
         }
     }
@@ -212,6 +212,12 @@ fn is_ours(meta: &fs::Metadata) -> Result<(), String> {
         return Err(format!("its mode is {:o}", meta.mode() & 0o7777));
     }
     Ok(())
+}
+
+/// The name of a flow's file by what is in it: SHA-256 in hexadecimal.
+#[must_use]
+pub fn digest_of(content: &[u8]) -> String {
+    hex(&Sha256::digest(content))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -184,7 +184,14 @@ impl Loader {
         Ok(self.compile(self.read(path).await?).await?.1)
     }
 
-    async fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
+    /// Bytes that a flow's file may have.
+    #[must_use]
+    pub fn component_max_bytes(&self) -> usize {
+        self.engine.limits().component_max_bytes
+    }
+
+    /// Reads a file, at most a byte more than a flow may have.
+    pub async fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
         let path = path.to_owned();
         let limit = self.engine.limits().component_max_bytes;
         blocking(move || {

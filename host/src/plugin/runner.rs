@@ -1,6 +1,6 @@
 //! One call or one run of a job, one instance: made, run, judged, dropped.
 //!
-//! Entry points: [`run_call`] and [`run_job`], futures that the caller runs on the flow runtime. Dropping one ends a waiting guest at
+//! Entry points: [`run_call`] and [`run_job`], and [`try_call`] and [`try_job`] for a version that has no calls yet: futures that the caller runs on the flow runtime. Dropping one ends a waiting guest at
 //! once and hangs up its legs; a computing one ends at its next turn. Knows no SIP and no tenants.
 //!
 //! Invariants: a store runs once; after a trap it is dropped; every leg of the session has ended on the way out,
@@ -19,6 +19,7 @@ use super::host_api::{self, bindings::Entry};
 use super::loader::FlowVersion;
 use super::outcome::{self, Context, Outcome};
 use super::state::{self, CallState};
+use super::trial;
 use crate::call::{Body, Estate, Leg, LegsSummary, Session};
 
 /// What a caller hears when the flow ends without having answered or rejected the call.
@@ -109,6 +110,8 @@ pub struct RunReport {
 enum Task {
     Call(Leg),
     Job(Body),
+    /// To be, and no more.
+    Nothing,
 }
 
 /// Runs a call in an instance of its own.
@@ -168,6 +171,51 @@ pub async fn run_job(
         .0
 }
 
+/// Tries a call in an instance of its own, for `longest` at most: how it ended, or none when it waits.
+pub async fn try_call(
+    version: Arc<FlowVersion>,
+    session: Session,
+    leg: Leg,
+    longest: Duration,
+) -> Option<Outcome> {
+    tried(version, session, Task::Call(leg), longest).await
+}
+
+/// Tries a job, for `longest` at most: how it ended, or none when it waits. Without arguments only an instance is made.
+pub async fn try_job(
+    version: Arc<FlowVersion>,
+    session: Session,
+    args: Option<Body>,
+    longest: Duration,
+) -> Option<Outcome> {
+    tried(version, session, args.map_or(Task::Nothing, Task::Job), longest).await
+}
+
+async fn tried(
+    version: Arc<FlowVersion>,
+    session: Session,
+    task: Task,
+    longest: Duration,
+) -> Option<Outcome> {
+    let context = session.context();
+    let span = tracing::info_span!(
+        "trial",
+        tenant = &*context.tenant,
+        flow = &*context.flow,
+        version = &*context.version
+    );
+    let turns = session.turns();
+    let share = version
+        .engine()
+        .fair()
+        .share(&context.tenant, Arc::clone(&context.bounds));
+    let (turn, counted) = (Turn::new(), trial::Turns::default());
+    let run = run(version, TrapPolicy::default(), session, task, None, turn.clone()).instrument(span);
+    let run = share.run(turn, turns.run(counted.count(Box::pin(run))));
+    let run = async move { run.await.0 };
+    trial::until_it_waits(run, &counted, longest).await
+}
+
 /// Runs in the turns of the session and of its tenant.
 async fn in_turns(
     version: Arc<FlowVersion>,
@@ -202,7 +250,7 @@ async fn run(
     let limits = version.engine().limits().clone();
     let (kind, limit, limit_s) = match task {
         Task::Call(_) => (RunKind::Call, "limits.plugin.call_max_s", limits.call_max_s),
-        Task::Job(_) => (RunKind::Job, "limits.plugin.job_max_s", limits.job_max_s),
+        Task::Job(_) | Task::Nothing => (RunKind::Job, "limits.plugin.job_max_s", limits.job_max_s),
     };
     let mut store = match open(version.engine(), session, turn, Duration::from_secs(limit_s)) {
         Ok(store) => store,
@@ -346,6 +394,14 @@ async fn guest(
             Ok(result
                 .map(|report| Some((report.content_type, report.data)))
                 .map_err(|text| outcome::flow_text(&text)))
+        }
+        (Entry::Call(entry), Task::Nothing) => {
+            entry.instantiate_async(&mut *store).await?;
+            Ok(Ok(None))
+        }
+        (Entry::Job(entry), Task::Nothing) => {
+            entry.instantiate_async(&mut *store).await?;
+            Ok(Ok(None))
         }
         (Entry::Job(_), Task::Call(_)) => Err(wasmtime::Error::msg(
             "a job-flow cannot take a call: route it to a flow of world call-flow",

@@ -10,16 +10,16 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::flow::Version;
-use super::grants;
 use super::ledger::Ledger;
 use super::plan::{Answerer, Found, Plan};
 use super::quota::{For, NoRoom};
 use super::runs::Runs;
 use super::schedule::Schedules;
+use super::versions::{Keeper, Tending};
 use crate::call::{
     IncomingCall, IncomingCalls, Reading, Refusal, SessionContext, ShardQueue, Siblings, WaitingRoom,
 };
-use crate::config::limits;
+use crate::config::limits::{self, VersionLimits};
 use crate::config::{Config, DrainTarget};
 use crate::plugin::{Heir, Loader, TrapPolicy, run_call_for};
 use crate::record::Recorder;
@@ -45,6 +45,11 @@ pub struct Directory {
     pub(super) recorder: OnceLock<Recorder>,
     /// Jobs that the configuration starts.
     pub(super) schedules: Mutex<Schedules>,
+    /// Where versions are kept, once somebody said so.
+    pub(super) keeper: OnceLock<Keeper>,
+    /// Asks for what is done about versions in the background.
+    pub(super) tend: Tending,
+    pub(super) version_limits: VersionLimits,
 }
 
 /// How the loading of one flow went.
@@ -94,6 +99,9 @@ impl Directory {
                 trapped: AtomicU64::new(0),
                 myself: Weak::clone(myself),
                 recorder: OnceLock::new(),
+                keeper: OnceLock::new(),
+                tend: Tending::default(),
+                version_limits: config.limits.versions.clone(),
             }
         })
     }
@@ -107,18 +115,21 @@ impl Directory {
     pub async fn load_one(&self, name: &str, loader: &Loader) -> Option<Loaded> {
         let (tenant, flow) = name.split_once('/')?;
         let found = self.plan().flow(tenant, flow)?;
-        Some(load(&found, loader).await)
+        Some(self.take_up(&found, loader).await)
     }
 
     /// Loads every flow, some at a time. One that fails is reported and leaves the others alone.
     pub async fn load_all(&self, loader: &Loader) -> Vec<Loaded> {
+        let Some(myself) = self.myself.upgrade() else {
+            return Vec::new();
+        };
         let turn = Arc::new(Semaphore::new(LOADS_AT_ONCE));
         let mut loading = JoinSet::new();
         for (index, found) in self.plan().flows().enumerate() {
-            let (loader, turn) = (loader.clone(), Arc::clone(&turn));
+            let (loader, turn, directory) = (loader.clone(), Arc::clone(&turn), Arc::clone(&myself));
             loading.spawn(async move {
                 let _permit = turn.acquire().await;
-                (index, load(&found, &loader).await)
+                (index, directory.take_up(&found, &loader).await)
             });
         }
         let mut loaded = loading.join_all().await;
@@ -221,8 +232,16 @@ impl IncomingCalls for Directory {
                 return Err(Refusal::new(404));
             }
         };
-        let loaded = match found.flow.current() {
-            Some(version) => Some((found.clone(), version)),
+        let picked = found
+            .flow
+            .versions
+            .pick(&user, || call.caller(), || call.call_id());
+        let loaded = match picked {
+            Some(version) if self.admits(&version) => Some((found.clone(), version)),
+            Some(version) => match Self::stand_in(found) {
+                None => return Err(self.broken(found, &version)),
+                instead => instead,
+            },
             None => Self::stand_in(found),
         };
         let Some((found, version)) = loaded else {
@@ -248,6 +267,7 @@ impl IncomingCalls for Directory {
         let policy = TrapPolicy {
             status: found.flow.trap_code,
         };
+        version.circuit.begins();
         let listed = self.runs.list(&session);
         let directory = Weak::clone(&self.myself);
         let fallback = self.fallback(&found);
@@ -280,25 +300,5 @@ impl IncomingCalls for Directory {
             }
             None => false,
         }
-    }
-}
-
-/// Loads a flow's file and puts it to work.
-pub(super) async fn load(Found { account, flow }: &Found, loader: &Loader) -> Loaded {
-    let version = match loader.load(&flow.file).await {
-        Ok(version) => match flow.unfit(&version) {
-            Some(why) => Err(why),
-            None => {
-                let name = version.version().to_owned();
-                grants::warn(version.inspection(), &account.name, flow);
-                flow.replace(version);
-                Ok(name)
-            }
-        },
-        Err(error) => Err(format!("{}: {error}", flow.file.display())),
-    };
-    Loaded {
-        flow: format!("{}/{}", account.name, flow.name),
-        version,
     }
 }

@@ -13,13 +13,12 @@ use crate::plugin::RunReport;
 
 impl Directory {
     pub(super) fn ended(&self, found: &Found, version: &Version, report: &RunReport) {
-        version.tally.runs.fetch_add(1, Ordering::Relaxed);
+        self.judge(found, version, report);
         self.record(found, version, report);
         if let Some(limit) = report.outcome.limit() {
             limits::hit(limit);
         }
         if report.outcome.is_trap() {
-            version.tally.traps.fetch_add(1, Ordering::Relaxed);
             self.trapped.fetch_add(1, Ordering::Relaxed);
             found.account.traps.note(found, version, report);
             tracing::debug!(
@@ -28,7 +27,7 @@ impl Directory {
                 version = %version.name,
                 outcome = report.outcome.name(),
                 limit = report.outcome.limit(),
-                traps = version.tally.traps.load(Ordering::Relaxed),
+                traps = version.circuit.counts().2,
                 "a run of this version trapped"
             );
         }

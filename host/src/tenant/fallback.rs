@@ -33,7 +33,7 @@ impl Directory {
 /// Another flow of the tenant that is loaded.
 fn named(Found { account, .. }: &Found, name: &str) -> Option<(Found, Arc<Version>)> {
     let flow = account.flows.iter().find(|flow| *flow.name == *name)?;
-    let version = flow.current()?;
+    let version = flow.versions.current()?;
     let found = Found {
         account: Arc::clone(account),
         flow: Arc::clone(flow),

@@ -1,20 +1,20 @@
-//! One flow of a tenant: what the configuration says of it, and the version that new calls get.
+//! One flow of a tenant: what the configuration says of it, and the version that a call gets.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-
-use arc_swap::ArcSwapOption;
 
 use super::grants;
+use super::versions::{Circuit, Versions};
 use crate::call::Grants;
 use crate::config::{Job, OnTrap};
-use crate::plugin::{FlowVersion, World};
+use crate::plugin::FlowVersion;
 
 pub(super) struct Flow {
     pub(super) name: Arc<str>,
     pub(super) file: PathBuf,
+    /// The file is taken by itself when it changes.
+    pub(super) watch: bool,
     pub(super) config: Arc<BTreeMap<String, String>>,
     pub(super) auto_ring: bool,
     pub(super) trap_code: u16,
@@ -24,37 +24,32 @@ pub(super) struct Flow {
     pub(super) job: Option<Job>,
     /// Calls are routed to it.
     pub(super) takes_calls: bool,
-    /// Handed over from plan to plan.
-    current: Arc<ArcSwapOption<Version>>,
+    /// Handed over from plan to plan, by the names of tenant and flow.
+    pub(super) versions: Arc<Versions>,
 }
 
 /// A loaded version, with the name that logs and flows see.
 pub(super) struct Version {
+    /// Counted from 1 for each flow.
+    pub(super) number: u32,
     pub(super) name: Arc<str>,
     pub(super) flow: Arc<FlowVersion>,
-    pub(super) tally: Tally,
-}
-
-/// How a version has fared.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    /// Runs that have ended.
-    pub(super) runs: AtomicU64,
-    /// Those of them that the flow did not end itself.
-    pub(super) traps: AtomicU64,
+    /// How it has fared, and whether it may be called.
+    pub(super) circuit: Circuit,
 }
 
 impl Flow {
-    /// A flow of this tenant without a version, or with that of the `before` one, of the same names and file.
+    /// A flow of this tenant, with the versions that it has had so far.
     pub(super) fn new(
         flow: &crate::config::Flow,
         tenant: &str,
         takes_calls: bool,
-        before: Option<&Self>,
+        versions: Arc<Versions>,
     ) -> Self {
         Self {
             name: flow.name.as_str().into(),
             file: flow.file.clone(),
+            watch: flow.watch,
             config: Arc::new(flow.config.clone()),
             auto_ring: flow.auto_ring,
             trap_code: flow.trap_code,
@@ -62,44 +57,18 @@ impl Flow {
             grants: grants::of(&flow.granted, tenant, Some(&flow.name)),
             job: flow.job.clone(),
             takes_calls,
-            current: before
-                .filter(|before| before.file == flow.file)
-                .map_or_else(Arc::default, |before| Arc::clone(&before.current)),
+            versions,
         }
     }
+}
 
-    /// What a new call gets. None while no version could be loaded.
-    pub(super) fn current(&self) -> Option<Arc<Version>> {
-        self.current.load_full()
-    }
-
-    /// Why a version cannot do what the configuration wants of it.
-    pub(super) fn unfit(&self, version: &FlowVersion) -> Option<String> {
-        let file = self.file.display();
-        let world = version.world();
-        if self.takes_calls && world != World::CallFlow {
-            return Some(format!(
-                "{file}: it implements the world {world}, and calls need call-flow: take the route to it away, or build \
-                 it with a call handler"
-            ));
-        }
-        if self.job.is_some() && world != World::JobFlow {
-            return Some(format!(
-                "{file}: it implements the world {world}, and a job needs job-flow: take the table \
-                 [tenant.flow.{}.job] away, or build it with a job",
-                self.name
-            ));
-        }
-        None
-    }
-
-    /// From now on new calls get this version; calls that are up keep theirs.
-    pub(super) fn replace(&self, flow: Arc<FlowVersion>) {
-        let name = flow.version().into();
-        self.current.store(Some(Arc::new(Version {
-            name,
+impl Version {
+    pub(super) fn new(number: u32, flow: Arc<FlowVersion>) -> Self {
+        Self {
+            number,
+            name: flow.version().into(),
             flow,
-            tally: Tally::default(),
-        })));
+            circuit: Circuit::new(),
+        }
     }
 }

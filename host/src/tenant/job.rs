@@ -73,6 +73,12 @@ pub enum NoJob {
     /// Its file could not be loaded; the log says why.
     #[error("the flow is not loaded")]
     NotLoaded,
+    /// Its version has trapped too often.
+    #[error(
+        "its version has trapped too often (limits.versions.breaker_traps); it is tried again after \
+         limits.versions.breaker_open_s"
+    )]
+    Broken,
     /// It takes calls.
     #[error(
         "the flow implements the world call-flow, and a job needs job-flow: export `job` instead of `handler`"
@@ -173,7 +179,7 @@ impl Directory {
         if let Some(withheld) = found.flow.grants.withheld_of(Capability::Job) {
             return Err(NoJob::NotGranted(withheld.fix.clone()));
         }
-        let version = found.flow.current().ok_or(NoJob::NotLoaded)?;
+        let version = found.flow.versions.current().ok_or(NoJob::NotLoaded)?;
         if version.flow.world() != World::JobFlow {
             return Err(NoJob::TakesCalls);
         }
@@ -181,6 +187,9 @@ impl Directory {
             return Err(NoJob::Busy("limits.record.queue"));
         }
         let permit = permit()?;
+        if !self.admits(&version) {
+            return Err(NoJob::Broken);
+        }
         let shard = self.runs.shard().ok_or(NoJob::NoShard)?;
         let session = Session::begin(self.context(found, &version), shard);
         let args = session
@@ -233,6 +242,7 @@ impl Job {
                 }
             }
         };
+        self.version.circuit.begins();
         let run = run_job(
             Arc::clone(&self.version.flow),
             self.policy,

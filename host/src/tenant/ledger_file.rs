@@ -49,9 +49,11 @@ impl LedgerFile {
         restore(path, &ledger);
         let (stop, stopped) = mpsc::sync_channel::<()>(0);
         let path = path.to_owned();
+        // Here and not in the thread: what is counted before that one begins must be written, too.
+        let read = snapshot(&ledger);
         let thread = std::thread::Builder::new()
             .name("minutes".to_owned())
-            .spawn(move || keep(&path, &ledger, &stopped))?;
+            .spawn(move || keep(&path, &ledger, read, &stopped))?;
         Ok(Self {
             stop: Some(stop),
             thread: Some(thread),
@@ -70,8 +72,7 @@ impl Drop for LedgerFile {
 }
 
 /// Writes what has changed until the other end of `stopped` is gone.
-fn keep(path: &Path, ledger: &Ledger, stopped: &mpsc::Receiver<()>) {
-    let mut last = snapshot(ledger);
+fn keep(path: &Path, ledger: &Ledger, mut last: Saved, stopped: &mpsc::Receiver<()>) {
     let mut broken = false;
     loop {
         let over = stopped.recv_timeout(SAVE_EVERY) != Err(mpsc::RecvTimeoutError::Timeout);

@@ -3,8 +3,6 @@
 //! Entry points: [`Directory::overview`], [`Directory::sessions`], [`Directory::post`], [`Directory::start_job`]. No lock is held
 //! while text is made.
 
-use std::sync::atomic::Ordering;
-
 use super::directory::Directory;
 use super::job::{JobArgs, NoJob};
 use super::plan::Found;
@@ -92,14 +90,15 @@ impl Directory {
 }
 
 fn flow(Found { account, flow }: &Found) -> FlowOverview {
-    let version = flow.current();
-    let tally =
-        |pick: fn(&super::flow::Tally) -> u64| version.as_ref().map_or(0, |version| pick(&version.tally));
+    let version = flow.versions.current();
+    let (_, runs, traps) = version
+        .as_ref()
+        .map_or((0, 0, 0), |version| version.circuit.counts());
     FlowOverview {
         tenant: account.name.to_string(),
         flow: flow.name.to_string(),
-        runs: tally(|tally| tally.runs.load(Ordering::Relaxed)),
-        traps: tally(|tally| tally.traps.load(Ordering::Relaxed)),
+        runs: runs.into(),
+        traps: traps.into(),
         version: version.map(|version| version.name.to_string()),
     }
 }

@@ -15,7 +15,7 @@ use super::own_addresses::own_addresses;
 use super::quota::Quotas;
 use super::traps::Traps;
 use crate::call::{Services, Siblings, WaitingRoom};
-use crate::config::{Config, Route, RouteTarget};
+use crate::config::{Config, NumberRule, Route, RouteTarget};
 
 /// Every tenant, flow and route of a configuration.
 pub(super) struct Plan {
@@ -77,7 +77,8 @@ impl Plan {
                         .any(|route| route.tenant == position && route.to == RouteTarget::Flow(at))
                         || tenant.is_fallback(&flow.name);
                     let old = old.and_then(|account| account.flow(&flow.name));
-                    Arc::new(Flow::new(flow, &tenant.name, takes_calls, old.map(Arc::as_ref)))
+                    let versions = old.map(|old| Arc::clone(&old.versions)).unwrap_or_default();
+                    Arc::new(Flow::new(flow, &tenant.name, takes_calls, versions))
                 };
                 Arc::new(Account {
                     flows: tenant.flows.iter().enumerate().map(flow).collect(),
@@ -129,6 +130,19 @@ impl Plan {
             .iter()
             .find(|target| target.route.miss(user, domain, source).is_none())
             .map(|target| &target.to)
+    }
+
+    /// A number whose calls a route leads to this flow, if one can be named.
+    pub(super) fn number_of(&self, found: &Found) -> Option<&str> {
+        self.routes
+            .iter()
+            .filter(|target| matches!(&target.to, Answerer::Flow(to) if Arc::ptr_eq(&to.flow, &found.flow)))
+            .find_map(|target| match &target.route.number {
+                NumberRule::Exact(numbers) | NumberRule::Prefix(numbers) => {
+                    numbers.first().map(String::as_str)
+                }
+                NumberRule::Any | NumberRule::Pattern(_) => None,
+            })
     }
 
     /// Every flow of every tenant, in the order of the configuration.

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::changes::Changes;
-use super::directory::{Directory, load};
+use super::directory::Directory;
 use super::plan::Plan;
+use super::versions::check;
 use crate::call::Siblings;
 use crate::config::{Config, ConfigError, Listen};
 use crate::plugin::Loader;
@@ -127,26 +128,35 @@ impl Directory {
         );
         // Until it is in its place the old sizes hold.
         drop(quotas.of(&before.config.tenants, &before.config.limits.host));
-        let (mut refused, mut again) = (Vec::new(), Vec::new());
+        let (mut refused, mut later) = (Vec::new(), Vec::new());
         for found in plan.flows() {
             let name = format!("flow {}/{}", found.account.name, found.flow.name);
-            if let Some(version) = found.flow.current() {
-                refused.extend(
-                    found
-                        .flow
-                        .unfit(&version.flow)
-                        .map(|why| format!("{name}: {why}")),
-                );
-                continue;
-            }
             let old = before.flow(&found.account.name, &found.flow.name);
-            if old.is_some_and(|old| old.flow.file == found.flow.file) {
-                again.push((name, found));
-                continue;
-            }
-            match load(&found, loader).await.version {
-                Ok(version) => tracing::info!("{name}: version {version}"),
-                Err(why) => refused.push(format!("{name}: {why}")),
+            let same_file = old.is_some_and(|old| old.flow.file == found.flow.file);
+            match found.flow.versions.current() {
+                Some(version) if same_file => {
+                    refused.extend(
+                        check(&found, &version.flow)
+                            .err()
+                            .map(|why| format!("{name}: {why}")),
+                    );
+                }
+                // Calls have these versions already: tried now, taken when nothing can be refused any more.
+                Some(_) => {
+                    let tried = loader
+                        .load(&found.flow.file)
+                        .await
+                        .map_err(|error| error.to_string());
+                    match tried.and_then(|version| check(&found, &version)) {
+                        Ok(()) => later.push((name, found)),
+                        Err(why) => refused.push(format!("{name}: {}: {why}", found.flow.file.display())),
+                    }
+                }
+                None if same_file => later.push((name, found)),
+                None => match self.take_up(&found, loader).await.version {
+                    Ok(version) => tracing::info!("{name}: version {version}"),
+                    Err(why) => refused.push(format!("{name}: {why}")),
+                },
             }
         }
         if !refused.is_empty() {
@@ -156,8 +166,8 @@ impl Directory {
         self.plan.store(Arc::new(plan));
         self.reschedule();
         // One that has not served before stands in nobody's way.
-        for (name, found) in again {
-            match load(&found, loader).await.version {
+        for (name, found) in later {
+            match self.take_up(&found, loader).await.version {
                 Ok(version) => tracing::info!("{name}: version {version}"),
                 Err(why) => tracing::warn!("{name}: still not loaded: {why}"),
             }

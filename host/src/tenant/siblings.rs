@@ -20,7 +20,7 @@ impl Siblings for Directory {
             false => self.job_later(&found, &args),
         };
         let job = job.map_err(|why| match why {
-            NoJob::Unknown(..) | NoJob::NotLoaded => {
+            NoJob::Unknown(..) | NoJob::NotLoaded | NoJob::Broken => {
                 CallError::UnknownDestination(format!("{flow:?}: {why}"))
             }
             NoJob::TakesCalls => CallError::Unsupported(format!("{flow:?}: {why}")),

@@ -102,7 +102,11 @@ fn main() {
 
 /// A host with both tenants; `endless` gives the flows more fuel than they can burn.
 fn start(endless: bool) -> Callbox {
-    let mut setup = Setup::new().log_level("error").flow("answer", "hello");
+    let mut setup = Setup::new()
+        .log_level("error")
+        // The hostile flows shall run, and not be spared for trapping.
+        .limit("limits.versions", "breaker_traps", 0)
+        .flow("answer", "hello");
     if endless {
         setup = setup
             .limit("limits.plugin", "fuel_burst", 1_000_000_000_000)
