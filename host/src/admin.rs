@@ -8,10 +8,10 @@
 //! # A new resource and its subcommand, one file each
 //!
 //! 1. `admin/NAME.rs`: a struct that is `Serialize + Deserialize` (both sides use it), `pub(super) fn routes() ->
-//!    Routes`, and handlers: `State(node): State<Arc<Node>>` first, [`Path`](input::Path), [`Query`](input::Query) or
-//!    [`Input`](input::Input) (a JSON body) next, `Result<Json<T>, Problem>` back. What the host does is a method of
+//!    Routes`, and handlers: `State(node): State<Arc<Node>>` first, `input::Path`, `input::Query` or
+//!    `input::Input` (a JSON body) next, `Result<Json<T>, Problem>` back. What the host does is a method of
 //!    [`Directory`](crate::tenant::Directory); a handler only translates, and never blocks.
-//! 2. One line in [`routes`] (what ends within `limits.admin.request_ms`) or [`patient_routes`] (what has bounds of its
+//! 2. One line in `routes` (what ends within `limits.admin.request_ms`) or `patient_routes` (what has bounds of its
 //!    own: uploads, streams), one in `docs/openapi.json`.
 //! 3. `cli/NAME.rs`: `#[derive(clap::Args)]` with `#[command(flatten)] host: Reach` (`cli/reach.rs`), whose `ask` gives a
 //!    [`Client`]; `cli/table.rs` prints tables and escapes what peers and flows wrote.

@@ -1,7 +1,7 @@
 //! Call records: what is kept of a session when it is over.
 //!
 //! A leaf that knows neither calls nor flows: who ends a session fills a [`Record`] in and hands it to the [`Recorder`],
-//! which never waits. One thread writes ([`writer`]); where to is a [`Sink`]: SQLite, JSON lines, PostgreSQL.
+//! which never waits. One thread writes (`writer`); where to is a [`Sink`]: SQLite, JSON lines, PostgreSQL.
 //!
 //! Invariants: handing a record over takes no lock and does no I/O; what waits is bounded; a record is acknowledged by its
 //! store or counted as lost; a store that fails never stops a call, unless the operator has said so ([`WhenFull`]).
