@@ -11,4 +11,5 @@ pub mod config;
 pub mod plugin;
 pub mod record;
 pub mod tenant;
+mod unix_time;
 pub mod wire;

@@ -1,7 +1,6 @@
 //! `GET /v1/sessions` and `GET /v1/sessions/{id}`: the runs of flows that are alive, with their legs.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::Router;
@@ -14,6 +13,7 @@ use super::input::{Path, Query};
 use super::node::Node;
 use super::problem::Problem;
 use crate::call::{CallState, Direction, LegSummary, Party, SessionView};
+use crate::unix_time::now_ms;
 
 /// Sessions in one answer when nobody says how many, and at most.
 const LIMIT: (usize, usize) = (1_000, 10_000);
@@ -190,10 +190,4 @@ fn leg(summary: LegSummary) -> Leg {
         q850: summary.q850,
         text: summary.text,
     }
-}
-
-/// Milliseconds since 1970.
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,6 @@
 //! `GET /v1/traps`: the latest runs of each tenant that neither their flow nor the host ended.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use axum::Json;
 use axum::Router;
@@ -14,6 +13,7 @@ use super::input::Query;
 use super::node::Node;
 use super::problem::Problem;
 use crate::tenant;
+use crate::unix_time;
 
 /// The latest traps, the newest first; of each tenant as many as `limits.traps_max`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,9 +77,8 @@ async fn list(State(node): State<Arc<Node>>, Query(filter): Query<Filter>) -> Re
 }
 
 fn of(trap: &tenant::Trap) -> Trap {
-    let since = trap.at.duration_since(UNIX_EPOCH).unwrap_or_default();
     Trap {
-        at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        at_ms: unix_time::ms(trap.at),
         tenant: trap.tenant.to_string(),
         flow: trap.flow.to_string(),
         version: trap.version.to_string(),

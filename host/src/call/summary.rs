@@ -7,12 +7,13 @@
 //! a session remembers at most `limits.call.legs_max` of them, the first always and of the rest the latest, and counts what
 //! it forgot.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use super::error::{HangupInfo, Party};
 use super::leg::{CallState, Direction, LegInner, LegShared, Phase};
 use super::session::{Session, SessionShared};
 use super::siblings::SessionAddress;
+use crate::unix_time::now_ms;
 
 /// The code of a call that was answered. Which 2xx it was makes no difference to anybody.
 const ANSWERED: u16 = 200;
@@ -112,10 +113,9 @@ pub(super) struct Beginning {
 
 impl Beginning {
     pub(super) fn now() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             at: Instant::now(),
-            wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+            wall_ms: now_ms(),
         }
     }
 

@@ -3,13 +3,13 @@
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
 
 use super::{Failure, when};
 use crate::config::{Config, RecordStore};
 use crate::record::{Filter, HungUpBy, Leg, Reader, Record};
+use crate::unix_time::now_ms;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -120,8 +120,7 @@ impl Cdr {
     }
 
     fn filter(&self) -> anyhow::Result<Filter> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let now_ms = now_ms();
         let time = |text: &Option<String>, name: &str| {
             let parsed = text.as_deref().map(|text| when::parse(text, now_ms)).transpose();
             parsed.map_err(|error| anyhow!("--{name}: {error}"))

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::Failure;
 use super::deploy::flow;
@@ -10,6 +10,7 @@ use super::reach::Reach;
 use super::table::{Table, plain, span};
 use crate::admin::path;
 use crate::tenant::{FlowVersions, VersionInfo};
+use crate::unix_time::now_ms;
 
 /// List the versions of a flow, or of all flows.
 #[derive(Debug, clap::Args)]
@@ -105,6 +106,5 @@ fn note(version: &VersionInfo) -> String {
 }
 
 fn ago(ms: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    span(now.saturating_sub(Duration::from_millis(ms)))
+    span(Duration::from_millis(now_ms().saturating_sub(ms)))
 }

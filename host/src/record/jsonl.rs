@@ -9,10 +9,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::entry::Record;
 use super::sink::{Sink, StoreError};
+use crate::unix_time::now_ms;
 
 /// A file of JSON lines.
 pub struct JsonLines {
@@ -78,10 +78,10 @@ impl JsonLines {
 
     /// Where a full file goes. Two within one millisecond differ by the number at the end.
     fn full_name(&self) -> PathBuf {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = now_ms();
         let name = |more: &str| {
             let mut name = self.path.clone().into_os_string();
-            name.push(format!(".{}{more}", now.as_millis()));
+            name.push(format!(".{now}{more}"));
             PathBuf::from(name)
         };
         let mut full = name("");

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::entry::Record;
 use super::retry::Retry;
 use super::sink::{Sink, StoreError};
+use crate::unix_time::now_ms;
 
 /// How often old records are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(3_600);
@@ -310,9 +311,7 @@ impl Work {
     }
 
     fn tidy(&mut self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        self.sink.tidy(now_ms).unwrap_or_else(|error| {
+        self.sink.tidy(now_ms()).unwrap_or_else(|error| {
             tracing::warn!("old call records are not deleted: {error}");
             false
         })

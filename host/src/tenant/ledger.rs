@@ -4,9 +4,9 @@
 //! Invariants: a tenant has one [`Book`] for as long as the host lives, whatever the configuration does in between; a book
 //! of another day is an empty one.
 
+use crate::unix_time::now_s;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -79,8 +79,7 @@ impl Book {
 
 /// Days since 1970, UTC.
 pub(super) fn today() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_secs() / SECONDS_PER_DAY
+    now_s() / SECONDS_PER_DAY
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry::Vacant;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
@@ -15,6 +15,7 @@ use super::directory::Directory;
 use super::job::JobArgs;
 use super::quota::For;
 use crate::config::{Cron, Job, Start};
+use crate::unix_time::now_s;
 
 /// The first and the longest pause before a job is begun again that ends too soon.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -132,14 +133,14 @@ impl Directory {
     }
 
     async fn follow(self: &Arc<Self>, name: &Name, args: &JobArgs, cron: &Cron) {
-        let mut after = now();
+        let mut after = now_s();
         // The configuration has no time that never comes.
         while let Some(due) = cron.next_after(after) {
-            while let Some(left) = due.checked_sub(now()).filter(|left| *left > 0) {
+            while let Some(left) = due.checked_sub(now_s()).filter(|left| *left > 0) {
                 tokio::time::sleep(Duration::from_secs(left).min(LOOK_AGAIN)).await;
             }
             self.run_once(name, args).await;
-            let ended = now();
+            let ended = now_s();
             after = due;
             let mut missed = 0;
             while let Some(next) = cron.next_after(after).filter(|next| *next <= ended) {
@@ -171,11 +172,4 @@ fn tell_missed(Name { tenant, flow }: &Name, missed: u64) {
     if missed > 0 {
         tracing::warn!(%tenant, %flow, missed, "the job was still running when its time came");
     }
-}
-
-/// Seconds since 1970 began.
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }

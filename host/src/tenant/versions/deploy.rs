@@ -13,13 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use super::line::{Fallen, Line, NoChange, Record, Rollout};
 use super::pin::Pin;
-use super::report::{Failure, now_ms, short};
+use super::report::{Failure, short};
 use super::shelf::Shelf;
 use super::{Versions, admit};
 use crate::plugin::{FlowVersion, Loader, digest_of};
 use crate::tenant::directory::{Directory, Loaded};
 use crate::tenant::flow::Version;
 use crate::tenant::plan::Found;
+use crate::unix_time::now_ms;
 
 /// What compiles the versions of a host and where they are kept.
 pub(in crate::tenant) struct Keeper {

@@ -3,7 +3,6 @@
 //! Entry point: [`Directory::versions`]. Everything here is a copy: nothing is held while somebody reads it.
 
 use std::sync::Weak;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -159,10 +158,4 @@ fn state(line: &Line, record: &Record) -> &'static str {
 /// The beginning of a digest: what logs call a version.
 pub(super) fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
-}
-
-/// Milliseconds since 1970 began.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
