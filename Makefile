@@ -14,7 +14,7 @@ CALLBOX_RELEASE := $(TARGET)/release/callbox
 ARGS ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test test-postgresql flows guests host peers bench bench-load bench-isolation fuzz lint fmt doc clean
+.PHONY: help run test test-postgresql flows guests host peers bench bench-load bench-isolation bench-reload fuzz lint fmt doc clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -78,6 +78,10 @@ bench-load: flows peers ## callbox and sipp side by side at 1 000 calls/s (relea
 bench-isolation: flows peers ## a tenant's calls alone and beside another tenant's hostile flows (release build)
 	$(CARGO) build --release --locked -p callbox -p callbox-tests --bins
 	CALLBOX_BIN=$(CALLBOX_RELEASE) $(TARGET)/release/bench-isolation $(ARGS)
+
+bench-reload: flows ## 200 deploys and 50 broken ones in a minute under 100 calls/s (release build)
+	$(CARGO) build --release --locked -p callbox -p callbox-tests --bins
+	CALLBOX_BIN=$(CALLBOX_RELEASE) $(TARGET)/release/bench-reload $(ARGS)
 
 # libFuzzer needs the sanitizer flags of a nightly compiler; a stable one takes them when it is told to.
 fuzz: ## each fuzz target for FUZZ_SECONDS (60)

@@ -47,10 +47,21 @@ impl Admin {
 
     /// Any request; each header ends with a line end.
     pub fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-        let text = format!(
-            "{method} {path} HTTP/1.1\r\nHost: callbox\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+        self.send(method, path, headers, body.as_bytes())
+    }
+
+    /// POST of a file.
+    pub fn upload(&self, path: &str, file: &[u8]) -> Answer {
+        self.send("POST", path, "Content-Type: application/wasm\r\n", file)
+    }
+
+    fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
+        let mut text = format!(
+            "{method} {path} HTTP/1.1\r\nHost: callbox\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
             body.len()
-        );
+        )
+        .into_bytes();
+        text.extend(body);
         let raw = match self {
             Self::Socket(path) => {
                 let stream = UnixStream::connect(path)
@@ -109,8 +120,8 @@ impl Answer {
 
 /// Sends, and reads until the server closes. A server that closes before it has read all is no failure: it may answer a body
 /// that is too large without reading it.
-fn exchange(mut stream: impl Read + Write, text: &str) -> String {
-    let _ = stream.write_all(text.as_bytes());
+fn exchange(mut stream: impl Read + Write, text: &[u8]) -> String {
+    let _ = stream.write_all(text);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).into_owned()

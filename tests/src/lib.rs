@@ -30,3 +30,4 @@ pub mod phone;
 pub mod process;
 pub mod server;
 pub mod sipp;
+pub mod storm;

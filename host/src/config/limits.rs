@@ -387,6 +387,12 @@ limits! {
         compiles_max: usize = 2, 1..=64, "children",
             "Compilations at once: each takes a core.",
             "the next one waits.";
+        cache_max_bytes: u64 = 2_147_483_648, 1_048_576..=1_099_511_627_776, "bytes",
+            "Compiled code in cache_dir: a Rust flow has 0.1 to 0.5 MB of it, a Python flow 43.",
+            "what was used longest ago is removed, but nothing that serves; needed again, it is compiled again.";
+        cache_entries_max: usize = 2_000, 1..=1_000_000, "entries",
+            "The same in numbers: each entry is looked at when one is added.",
+            "what was used longest ago is removed, but nothing that serves; needed again, it is compiled again.";
         memory_max_bytes: usize = 67_108_864, 65_536..=4_294_967_296, "bytes",
             "All linear memories of one call together; a Python flow uses 20 MB.",
             "memory.grow fails; most guests then trap: the call ends as the flow's trap policy says.";

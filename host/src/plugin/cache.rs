@@ -2,17 +2,24 @@
 //!
 //! A private directory: ours, mode 0700, or the cache refuses to work. An entry is two files, code and its SHA-256,
 //! named by the SHA-256 of the flow's file and by the engine's code hash; both are written under temporary names and
-//! renamed, so an entry is whole or absent whatever dies when. Entry type: [`Cache`]. Knows nothing of WebAssembly.
+//! renamed, so an entry is whole or absent whatever dies when. How much is kept is `room`'s. Entry type: [`Cache`]. Knows
+//! nothing of WebAssembly.
 //!
 //! Invariant: [`Verified`] bytes came from a regular file of our own, writable by nobody else, and have the digest
 //! that was recorded when our child wrote them.
+
+mod room;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
+
+use room::Uses;
+pub(super) use room::{Room, Use};
 
 /// The largest compiled flow: about eight times the largest upload.
 const CODE_MAX_BYTES: u64 = 512 << 20;
@@ -21,6 +28,8 @@ const CODE_MAX_BYTES: u64 = 512 << 20;
 #[derive(Debug, Clone)]
 pub(super) struct Cache {
     dir: PathBuf,
+    room: Room,
+    uses: Uses,
 }
 
 /// The cache cannot be used.
@@ -85,13 +94,13 @@ impl Key {
     }
 
     fn name(&self) -> String {
-        format!("{}-{:016x}.cwasm", self.content, self.code_hash)
+        format!("{}-{:016x}{CODE}", self.content, self.code_hash)
     }
 }
 
 impl Cache {
     /// Opens or makes the directory, and removes what dead children left behind.
-    pub(super) fn open(dir: &Path) -> Result<Self, CacheError> {
+    pub(super) fn open(dir: &Path, room: Room) -> Result<Self, CacheError> {
         let fail = |source| CacheError::Dir {
             dir: dir.to_owned(),
             source,
@@ -114,7 +123,11 @@ impl Cache {
         if let Err(why) = is_ours(&meta) {
             return Err(not_private(why));
         }
-        let cache = Self { dir: dir.to_owned() };
+        let cache = Self {
+            dir: dir.to_owned(),
+            room,
+            uses: Uses::default(),
+        };
         cache.sweep();
         Ok(cache)
     }
@@ -124,6 +137,11 @@ impl Cache {
         tempfile::Builder::new().prefix(SCRATCH).tempdir_in(&self.dir)
     }
 
+    /// Keeps an entry from being taken away to make room, whether it is there yet or not.
+    pub(super) fn hold(&self, key: &Key) -> Use {
+        self.uses.hold(key.name())
+    }
+
     /// Reads an entry; `None` when there is none.
     pub(super) fn read(&self, key: &Key) -> Result<Option<Verified>, EntryError> {
         let path = self.dir.join(key.name());
@@ -131,6 +149,8 @@ impl Cache {
             Err(EntryError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
+        // What is used stays longest. A folder that cannot be written only loses the order.
+        let _ = file.set_modified(SystemTime::now());
         let code = read(file)?;
         let recorded = read(open(&digest_path(&path))?)?;
         if recorded != hex(&Sha256::digest(&code)).into_bytes() {
@@ -139,8 +159,10 @@ impl Cache {
         Ok(Some(Verified(code)))
     }
 
-    /// Takes the child's output as an entry. `code` must be in a [`Cache::scratch`] directory.
-    pub(super) fn adopt(&self, key: &Key, code: &Path) -> Result<(), EntryError> {
+    /// Takes the child's output as an entry, and makes room for it. `code` must be in a [`Cache::scratch`] directory.
+    ///
+    /// What is returned is what was recorded: another process that makes room may take the entry away at once.
+    pub(super) fn adopt(&self, key: &Key, code: &Path) -> Result<Verified, EntryError> {
         let bytes = read(open(code)?)?;
         let path = self.dir.join(key.name());
         let mut digest = tempfile::NamedTempFile::with_prefix_in(SCRATCH, &self.dir)?;
@@ -148,7 +170,10 @@ impl Cache {
         // The digest first: an entry without one is refused, one whose code is older is refused, and both heal.
         digest.persist(digest_path(&path)).map_err(|error| error.error)?;
         fs::rename(code, &path)?;
-        Ok(())
+        if let Err(error) = room::make(&self.dir, self.room, &self.uses) {
+            tracing::warn!("the cache of compiled code cannot be kept small: {error}");
+        }
+        Ok(Verified(bytes))
     }
 
     /// Forgets an entry that cannot be used.
@@ -161,13 +186,17 @@ impl Cache {
     fn sweep(&self) {
         let old = std::time::Duration::from_secs(3_600);
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let stale = entry.file_name().to_string_lossy().starts_with(SCRATCH)
+            let path = entry.path();
+            let unfinished = entry.file_name().to_string_lossy().starts_with(SCRATCH);
+            // The digest is written first: one that stays alone is of something that died in between.
+            let alone = path.extension().is_some_and(|extension| extension == DIGEST)
+                && !path.with_extension(CODE.trim_start_matches('.')).exists();
+            let stale = (unfinished || alone)
                 && entry
                     .metadata()
                     .and_then(|meta| meta.modified())
                     .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > old));
             if stale {
-                let path = entry.path();
                 let _ = if path.is_dir() {
                     fs::remove_dir_all(path)
                 } else {
@@ -179,9 +208,11 @@ impl Cache {
 }
 
 const SCRATCH: &str = ".new-";
+const CODE: &str = ".cwasm";
+const DIGEST: &str = "sha256";
 
 fn digest_path(code: &Path) -> PathBuf {
-    code.with_extension("sha256")
+    code.with_extension(DIGEST)
 }
 
 fn open(path: &Path) -> Result<File, EntryError> {
@@ -236,9 +267,14 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
+    const ROOM: Room = Room {
+        bytes: 1 << 20,
+        entries: 10,
+    };
+
     fn filled() -> (tempfile::TempDir, Cache, Key, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::open(&dir.path().join("cache")).unwrap();
+        let cache = Cache::open(&dir.path().join("cache"), ROOM).unwrap();
         let key = Key::new(b"flow", 7);
         let scratch = cache.scratch().unwrap();
         let code = scratch.path().join("code");
@@ -287,9 +323,9 @@ mod tests {
     fn a_directory_that_others_can_enter_is_refused_with_the_line_to_run() {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let error = Cache::open(dir.path()).unwrap_err();
+        let error = Cache::open(dir.path(), ROOM).unwrap_err();
         assert!(error.to_string().contains("chmod 700"), "{error}");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        Cache::open(dir.path()).unwrap();
+        Cache::open(dir.path(), ROOM).unwrap();
     }
 }

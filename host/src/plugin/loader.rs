@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use wasmtime::component::{Component, InstancePre};
 
-use super::cache::{Cache, CacheError, Key, Verified};
+use super::cache::{Cache, CacheError, Key, Room, Use, Verified};
 use super::compile::{CompileError, Compiler};
 use super::contract::{Import, World, WrongWorld};
 use super::engine::{Engine, MEMORIES_PER_CALL, TABLE_ELEMENTS, TABLES_PER_CALL};
@@ -88,6 +88,8 @@ pub struct FlowVersion {
     engine: Engine,
     entry: Entry,
     inspection: Inspection,
+    /// Its code stays in the cache for the next start.
+    _kept: Use,
 }
 
 impl FlowVersion {
@@ -137,7 +139,12 @@ impl Loader {
     /// A loader that keeps compiled code in `cache_dir` and compiles with `program compile …`, which must end in
     /// [`super::compile_child_main`]: for callbox itself that is `std::env::current_exe()`.
     pub fn new(engine: Engine, cache_dir: &Path, program: PathBuf) -> Result<Self, CacheError> {
-        let cache = Cache::open(cache_dir)?;
+        let limits = engine.limits();
+        let room = Room {
+            bytes: limits.cache_max_bytes,
+            entries: limits.cache_entries_max,
+        };
+        let cache = Cache::open(cache_dir, room)?;
         let compiler = Compiler::new(program, engine.limits());
         Ok(Self {
             engine,
@@ -153,7 +160,7 @@ impl Loader {
 
     /// Loads a flow.
     pub async fn load_bytes(&self, bytes: Vec<u8>) -> Result<Arc<FlowVersion>, LoadError> {
-        let (component, inspection) = self.compile(bytes).await?;
+        let (component, inspection, kept) = self.compile(bytes).await?;
         let world = inspection.world.clone()?;
         if inspection.imports.iter().any(|import| import.refused.is_some()) {
             return Err(LoadError::Imports(inspection.imports));
@@ -176,6 +183,7 @@ impl Loader {
             engine: self.engine.clone(),
             entry,
             inspection,
+            _kept: kept,
         }))
     }
 
@@ -205,13 +213,14 @@ impl Loader {
         .await
     }
 
-    async fn compile(&self, bytes: Vec<u8>) -> Result<(Component, Inspection), LoadError> {
+    async fn compile(&self, bytes: Vec<u8>) -> Result<(Component, Inspection, Use), LoadError> {
         let limit = self.engine.limits().component_max_bytes;
         if bytes.len() > limit {
             return Err(LoadError::TooBig { limit });
         }
         let source = Source::recognise(&bytes)?;
         let key = Key::new(&bytes, self.engine.code_hash());
+        let kept = self.cache.hold(&key);
         let (cache, found) = (self.cache.clone(), key.clone());
         let size = bytes.len();
         let cached = blocking(move || Ok(read_cached(&cache, &found))).await?;
@@ -223,7 +232,7 @@ impl Loader {
         let code_bytes = code.bytes().len();
         let component = self.map(code).await?;
         let inspection = Inspection::new(&component, source, key.content(), size, code_bytes, from_cache);
-        Ok((component, inspection))
+        Ok((component, inspection, kept))
     }
 
     async fn compile_in_child(&self, key: &Key, bytes: Vec<u8>) -> Result<Verified, LoadError> {
@@ -243,11 +252,7 @@ impl Loader {
             let _scratch = scratch;
             cache
                 .adopt(&entry, &output)
-                .map_err(|error| LoadError::Cache(error.to_string()))?;
-            let code = cache
-                .read(&entry)
-                .map_err(|error| LoadError::Cache(error.to_string()))?;
-            code.ok_or_else(|| LoadError::Cache("an entry was gone as soon as it was written".to_owned()))
+                .map_err(|error| LoadError::Cache(error.to_string()))
         })
         .await
     }
