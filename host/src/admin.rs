@@ -28,6 +28,7 @@ mod jobs;
 mod kill;
 mod ladder;
 mod limits;
+mod metrics;
 mod node;
 mod problem;
 mod reload;
@@ -72,6 +73,7 @@ fn routes() -> Routes {
         .merge(traps::routes())
         .merge(ladder::routes())
         .merge(limits::routes())
+        .merge(metrics::routes())
         .merge(versions::routes())
 }
 

@@ -10,6 +10,7 @@
 
 mod accept;
 mod allowance;
+mod answers;
 mod apply;
 mod bridge;
 mod command;
@@ -62,6 +63,7 @@ mod virtual_line;
 mod wait;
 
 pub use allowance::Allowance;
+pub use answers::Answers;
 pub use digits::{GATHER_DIGITS_MAX, GatherOutcome, Gathered};
 pub use dtmf::{Dtmf, DtmfSource};
 pub use error::{CallError, Denial, HangupInfo, Party, Status};

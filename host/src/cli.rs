@@ -21,6 +21,7 @@ mod kill;
 mod ladder;
 mod limits;
 mod log;
+mod metrics;
 mod post;
 mod process;
 mod ps;
@@ -83,6 +84,7 @@ enum Command {
     Rollback(deploy::RollBack),
     Versions(versions::Versions),
     Limits(limits::Limits),
+    Metrics(metrics::Metrics),
     Reload(reload::Reload),
     RouteTest(route_test::RouteTest),
     Schema(schema::Schema),
@@ -131,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Rollback(rollback) => rollback.run(),
         Command::Versions(versions) => versions.run(),
         Command::Limits(limits) => limits.run(),
+        Command::Metrics(metrics) => metrics.run(),
         Command::Reload(reload) => reload.run(),
         Command::RouteTest(test) => test.run(),
         Command::Schema(schema) => schema.run(),

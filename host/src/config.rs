@@ -28,6 +28,7 @@ mod grants;
 mod job;
 pub mod limits;
 mod listen;
+mod metrics;
 mod number;
 mod on_trap;
 mod origin;
@@ -57,6 +58,7 @@ pub use grants::{GrantLine, Granted};
 pub use job::{Job, Start};
 pub use limits::Limits;
 pub use listen::{Listen, Transport};
+pub use metrics::Metrics;
 pub use number::NumberRule;
 pub use on_trap::OnTrap;
 pub use origin::Origin;
@@ -103,6 +105,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// `[admin]`
     pub admin: Admin,
+    /// `[metrics]`
+    pub metrics: Metrics,
     /// `[log]`
     pub log: Log,
     /// `[records]`
@@ -176,6 +180,7 @@ impl Config {
         let state_dir = root.string("state_dir").map(|path| path.value);
         let state_dir = admin::state_folder(source, state_dir.as_deref());
         let admin = admin::read(source, root.section("admin"), &state_dir);
+        let metrics = metrics::read(source, root.section("metrics"));
         let log = Self::log(source, root.section("log"));
         let records = records::read(source, root.section("records"));
         let drain = drain::read(source, root.section("drain"));
@@ -203,6 +208,7 @@ impl Config {
             cache_dir,
             state_dir,
             admin,
+            metrics,
             log,
             records,
             drain,

@@ -2,12 +2,14 @@
 //! call, and everything the flow does to the call goes through the WIT interface `sipcall` to an asynchronous SIP stack
 //! that the flow can neither block, nor crash, nor abuse.
 //!
-//! Arrows run one way: `cli → admin → tenant → plugin → call → wire → callbox-sip`; `config` is a leaf that all may use.
+//! Arrows run one way: `cli → admin → metrics → tenant → plugin → call → wire → callbox-sip`; `config` is a leaf that all may use.
 
 pub mod admin;
 pub mod call;
 pub mod cli;
 pub mod config;
+pub mod histogram;
+pub mod metrics;
 pub mod plugin;
 pub mod record;
 pub mod tenant;

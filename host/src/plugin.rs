@@ -22,6 +22,7 @@ mod loader;
 mod memory;
 mod native_code;
 mod outcome;
+mod pool;
 mod runner;
 mod source;
 mod state;
@@ -36,6 +37,7 @@ pub use fuel::Budget;
 pub use inspect::{Inspection, Needs};
 pub use loader::{FlowVersion, LoadError, Loader};
 pub use outcome::Outcome;
+pub use pool::Pool;
 pub use runner::{
     Heir, Inheritance, RunKind, RunReport, TrapPolicy, run_call, run_call_for, run_job, try_call, try_job,
 };

@@ -25,6 +25,7 @@ pub mod hostile;
 pub mod kamailio;
 pub mod latency;
 pub mod message;
+pub mod metrics;
 pub mod net;
 pub mod phone;
 pub mod process;

@@ -33,3 +33,15 @@ fn the_page_of_limits_is_that_of_the_table() {
         "docs/limits.md is stale. Run: target/debug/callbox limits --markdown > docs/limits.md"
     );
 }
+
+#[test]
+fn the_page_of_metrics_is_that_of_the_table() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let page = std::fs::read_to_string(&file).unwrap_or_default();
+    let said = cli::run(["metrics", "--markdown"]);
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    assert!(
+        page == said.out,
+        "docs/metrics.md is stale. Run: target/debug/callbox metrics --markdown > docs/metrics.md"
+    );
+}

@@ -65,8 +65,8 @@ pub use subscription::{
 use crate::message::{Framing, Message};
 use crate::rng::Random;
 use crate::timer::Timers;
-use crate::transaction::Timer;
 use crate::transaction::key::{KeyMap, Keys};
+use crate::transaction::{Population, Timer};
 use crate::usage::register::{Registration, RegistrationTimer};
 use crate::usage::subscribe::{Subscription, SubscriptionTimer};
 use crate::usage::{Leg, LegTimer};
@@ -119,6 +119,8 @@ pub struct Endpoint {
     /// The number of the last registration or subscription.
     pub(crate) standing_serial: u64,
     pub(crate) stats: Stats,
+    /// Transactions by state.
+    pub(crate) population: Population,
     /// Where messages are written; used again for each.
     pub(crate) scratch: Vec<u8>,
     /// Where the lines of a request are gathered; used again for each.
@@ -161,6 +163,7 @@ impl Endpoint {
             subscription_index: KeyMap::default(),
             standing_serial: 0,
             stats: Stats::default(),
+            population: Population::default(),
             scratch: Vec::with_capacity(2_048),
             lines: Vec::with_capacity(1_024),
         }
@@ -227,6 +230,7 @@ impl Endpoint {
             registrations: self.registrations.len(),
             subscriptions: self.subscriptions.len(),
             transactions: self.transactions(),
+            population: self.population,
             dialogs: self.dialog_index.len(),
             timers: self.timers.live(),
         }

@@ -25,8 +25,9 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
 use super::auth::{self, Token};
+use super::metrics::Plain;
 use super::node::Node;
-use crate::config::{Admin, AdminTcp};
+use crate::config::{Admin, AdminTcp, Metrics};
 
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 64;
@@ -66,6 +67,14 @@ pub enum DoorError {
         /// What the system said.
         error: io::Error,
     },
+    /// The system refused the port of the metrics.
+    #[error("cannot listen on {address} for metrics: {error}; write another [metrics] listen")]
+    MetricsPort {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
 }
 
 /// What is open, and not served yet.
@@ -73,6 +82,7 @@ pub struct Door {
     unix: UnixListener,
     path: PathBuf,
     tcp: Option<(TcpListener, Token)>,
+    metrics: Option<Plain>,
 }
 
 /// While it lives the API is served. Dropping it takes the socket's file away; requests that are being done end with the
@@ -81,15 +91,21 @@ pub struct Open {
     path: PathBuf,
 }
 
-/// Opens the socket, and the port if there is one. To be called within the runtime that serves.
+/// Opens the socket, and the ports if there are any. To be called within the runtime that serves.
 ///
 /// # Errors
 /// [`DoorError`]; nothing is left open.
-pub fn open(config: &Admin) -> Result<Door, DoorError> {
+pub fn open(config: &Admin, metrics: &Metrics) -> Result<Door, DoorError> {
     let path = config.socket.clone();
     let unix = open_socket(&path)?;
     let tcp = config.tcp.as_ref().map(open_port).transpose()?;
-    Ok(Door { unix, path, tcp })
+    let metrics = metrics.listen.map(Plain::open).transpose()?;
+    Ok(Door {
+        unix,
+        path,
+        tcp,
+        metrics,
+    })
 }
 
 impl Door {
@@ -106,6 +122,12 @@ impl Door {
         listener.local_addr().ok()
     }
 
+    /// Where the metrics are read without a token.
+    #[must_use]
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref()?.address()
+    }
+
     /// Serves from now on, in tasks of the runtime that this is called within.
     #[must_use = "dropping it closes the door"]
     pub fn serve(self, node: &Arc<Node>) -> Open {
@@ -113,6 +135,9 @@ impl Door {
         let room = Arc::new(Semaphore::new(limits.connections_max));
         let patience = Duration::from_millis(limits.request_ms);
         let api = super::api(Arc::clone(node));
+        if let Some(metrics) = self.metrics {
+            metrics.serve(node);
+        }
         if let Some((listener, token)) = self.tcp {
             let api = api
                 .clone()
@@ -133,7 +158,12 @@ impl Drop for Open {
 }
 
 /// Takes connections for ever.
-async fn attend(mut listener: impl Listener, api: Router, room: Arc<Semaphore>, patience: Duration) {
+pub(super) async fn attend(
+    mut listener: impl Listener,
+    api: Router,
+    room: Arc<Semaphore>,
+    patience: Duration,
+) {
     // The semaphore is never closed.
     while let Ok(place) = Arc::clone(&room).acquire_owned().await {
         // Waits and tries again where the system has no descriptor for a connection.
@@ -154,14 +184,15 @@ async fn attend(mut listener: impl Listener, api: Router, room: Arc<Semaphore>, 
     }
 }
 
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
 fn open_port(tcp: &AdminTcp) -> Result<(TcpListener, Token), DoorError> {
     let address = tcp.listen;
-    let listener = std::net::TcpListener::bind(address)
-        .and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            TcpListener::from_std(listener)
-        })
-        .map_err(|error| DoorError::Port { address, error })?;
+    let listener = listen(address).map_err(|error| DoorError::Port { address, error })?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "the admin API is reached from other machines, and its token is not encrypted on the way");
     }

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::tail::LogLines;
 use crate::config::Config;
 use crate::config::limits::AdminLimits;
+use crate::metrics::{LogTally, Sources};
 use crate::plugin::Loader;
 use crate::tenant::{Directory, Reloader};
 use crate::wire::WireView;
@@ -26,6 +27,8 @@ pub struct Node {
     pub reloader: Arc<Reloader>,
     /// The sockets.
     pub wire: WireView,
+    /// What is counted of all of it.
+    pub(super) metrics: Sources,
     /// The log, as it is written.
     pub(super) log: LogLines,
     /// Places of those who follow the log.
@@ -45,9 +48,17 @@ impl Node {
         loader: Loader,
         reloader: Arc<Reloader>,
         wire: WireView,
-        log: LogLines,
+        (log, tally): (LogLines, Arc<LogTally>),
     ) -> Arc<Self> {
+        let started = SystemTime::now();
         Arc::new(Self {
+            metrics: Sources {
+                directory: Arc::clone(&directory),
+                engine: loader.engine().clone(),
+                wire: wire.clone(),
+                log: tally,
+                started,
+            },
             streams: Arc::new(Semaphore::new(config.limits.admin.streams_max)),
             log,
             config,
@@ -55,7 +66,7 @@ impl Node {
             loader,
             reloader,
             wire,
-            started: SystemTime::now(),
+            started,
             since: Instant::now(),
         })
     }

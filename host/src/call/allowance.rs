@@ -19,6 +19,7 @@ pub struct Allowance {
     /// Nanoseconds after the epoch.
     taken_until: AtomicU64,
     refused: AtomicU64,
+    spent: AtomicU64,
 }
 
 impl Allowance {
@@ -31,6 +32,7 @@ impl Allowance {
             burst: AtomicU64::new(burst.into()),
             taken_until: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            spent: AtomicU64::new(0),
         }
     }
 
@@ -47,6 +49,8 @@ impl Allowance {
     /// Takes tokens whether they are there or not: for what is known only when it is done. Returns how long it takes until
     /// what was taken too much is made up for.
     pub fn spend(&self, tokens: u64) -> Duration {
+        // Beside the number that the next step writes anyway.
+        self.spent.fetch_add(tokens, Ordering::Relaxed);
         self.spend_at(tokens, self.now())
     }
 
@@ -69,6 +73,12 @@ impl Allowance {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Tokens that were spent, as [`Allowance::spend`] does it, since the beginning.
+    #[must_use]
+    pub fn spent(&self) -> u64 {
+        self.spent.load(Ordering::Relaxed)
     }
 
     /// Tokens that it gains in a second.

@@ -14,6 +14,7 @@ use callbox_sip::endpoint::{
     Endpoint, EndpointError, Event, LegEvent, LegId, RegistrationId, SubscriptionId,
 };
 
+use super::answers::Answers;
 use super::command::{Command, Scheduled};
 use super::incoming::{IncomingCall, IncomingCalls, Opened};
 use super::leg::LegShared;
@@ -27,6 +28,7 @@ use crate::wire::{ShardCore, ShardWaker};
 pub struct ShardQueue {
     ready: Mutex<Vec<Scheduled>>,
     waker: ShardWaker,
+    pub(super) answers: Answers,
 }
 
 impl ShardQueue {
@@ -36,7 +38,20 @@ impl ShardQueue {
         Arc::new(Self {
             ready: Mutex::new(Vec::new()),
             waker,
+            answers: Answers::default(),
         })
+    }
+
+    /// How long calls of this shard that came in waited for their final responses.
+    #[must_use]
+    pub fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    /// Legs, registrations and subscriptions that wait for the shard.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     pub(super) fn schedule(&self, object: impl Into<Scheduled>) {
@@ -150,7 +165,10 @@ impl Exchange {
                         Err(error @ (EndpointError::Invalid(_) | EndpointError::Limit(_))) => {
                             leg.answer_refused(&mut inner, &error);
                         }
-                        Ok(()) => replaced = inner.replaces.take().and_then(|leg| leg.upgrade()),
+                        Ok(()) => {
+                            self.queue.answers.answered(now, &inner);
+                            replaced = inner.replaces.take().and_then(|leg| leg.upgrade());
+                        }
                         other => late(other),
                     }
                 }
@@ -160,7 +178,11 @@ impl Exchange {
                     headers,
                 } => {
                     if let Some(id) = inner.sip {
-                        late(endpoint.reject(now, id, code, reason.as_deref(), &headers));
+                        let sent = endpoint.reject(now, id, code, reason.as_deref(), &headers);
+                        if sent.is_ok() {
+                            self.queue.answers.refused(now, &inner);
+                        }
+                        late(sent);
                     }
                 }
                 Command::Hangup { reason } => {

@@ -87,6 +87,11 @@ impl Moments {
         }
     }
 
+    /// When the call began.
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
     /// A provisional response; the first 18x counts.
     pub(super) fn provisional(&mut self, code: u16) {
         if code >= 180 && self.rang.is_none() {

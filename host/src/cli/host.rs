@@ -17,6 +17,7 @@ use super::wire_config::wire_config;
 use crate::admin::{self, LogLines, Node};
 use crate::call::{Exchange, IncomingCalls, Neighbours, ShardQueue};
 use crate::config::Config;
+use crate::metrics::LogTally;
 use crate::plugin::{Engine, Loader};
 use crate::tenant::{Directory, Reloader};
 use crate::wire::{self, Wire};
@@ -91,18 +92,18 @@ impl Host {
         config: &Config,
         reloader: &Arc<Reloader>,
         wire: &Wire,
-        log: &LogLines,
+        log: (&LogLines, Arc<LogTally>),
     ) -> anyhow::Result<admin::Open> {
         let _within = self.control.enter();
-        let door = admin::open(&config.admin).context("cannot start")?;
-        tracing::debug!(socket = %door.socket().display(), address = ?door.address(), "admin API");
+        let door = admin::open(&config.admin, &config.metrics).context("cannot start")?;
+        tracing::debug!(socket = %door.socket().display(), address = ?door.address(), metrics = ?door.metrics(), "admin API");
         let node = Node::new(
             Arc::new(config.clone()),
             Arc::clone(&self.directory),
             self.loader.clone(),
             Arc::clone(reloader),
             wire.view(),
-            log.clone(),
+            (log.0.clone(), log.1),
         );
         Ok(door.serve(&node))
     }

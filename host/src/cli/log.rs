@@ -16,6 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::admin::LogLines;
 use crate::config::LogFormat;
+use crate::metrics::LogTally;
 
 /// How long the first line of a batch waits for more.
 const GATHER: Duration = Duration::from_millis(10);
@@ -30,18 +31,29 @@ enum Entry {
 pub(super) struct LogWriter {
     lines: SyncSender<Entry>,
     dropped: Arc<AtomicU64>,
+    tally: Arc<LogTally>,
 }
 
 /// Writes what is left when it is dropped.
 pub(super) struct Log {
     lines: SyncSender<Entry>,
     thread: Option<JoinHandle<()>>,
+    tally: Arc<LogTally>,
+}
+
+impl Log {
+    /// What became of lines so far.
+    pub(super) fn tally(&self) -> Arc<LogTally> {
+        Arc::clone(&self.tally)
+    }
 }
 
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.tally.comes();
         if let Err(TrySendError::Full(_)) = self.lines.try_send(Entry::Line(line.to_vec())) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.tally.dropped();
         }
         Ok(line.len())
     }
@@ -79,17 +91,21 @@ pub(super) fn writer(
     let (sender, receiver) = sync_channel(lines);
     let dropped = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&dropped);
+    let tally = Arc::new(LogTally::default());
+    let told = Arc::clone(&tally);
     let thread = std::thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write(&receiver, &counter, out, followers.as_ref()))?;
+        .spawn(move || write(&receiver, (&counter, &told), out, followers.as_ref()))?;
     Ok((
         LogWriter {
             lines: sender.clone(),
             dropped,
+            tally: Arc::clone(&tally),
         },
         Log {
             lines: sender,
             thread: Some(thread),
+            tally,
         },
     ))
 }
@@ -98,7 +114,12 @@ pub(super) fn writer(
     clippy::disallowed_methods,
     reason = "the log's own thread, which nobody waits for"
 )]
-fn write(lines: &Receiver<Entry>, dropped: &AtomicU64, out: impl Write, followers: Option<&LogLines>) {
+fn write(
+    lines: &Receiver<Entry>,
+    (dropped, tally): (&AtomicU64, &LogTally),
+    out: impl Write,
+    followers: Option<&LogLines>,
+) {
     let mut out = io::BufWriter::with_capacity(64 * 1024, out);
     loop {
         let entry = match lines.try_recv() {
@@ -128,6 +149,7 @@ fn write(lines: &Receiver<Entry>, dropped: &AtomicU64, out: impl Write, follower
             // A log that cannot be written has nobody to tell.
             Entry::Line(line) => {
                 let _ = out.write_all(&line);
+                tally.written();
                 if let Some(followers) = followers {
                     followers.put(&line);
                 }

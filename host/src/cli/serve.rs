@@ -71,7 +71,7 @@ impl Serve {
         };
         let level = self.log_level.or_else(|| config.log.level.clone());
         let lines = LogLines::new(config.limits.admin.stream_lines);
-        let _log = log::start(
+        let log = log::start(
             format,
             level.as_deref(),
             config.limits.host.log_queue_lines,
@@ -98,7 +98,7 @@ impl Serve {
             self.config,
             listen,
         ));
-        let admin = host.open_admin(&config, &reloader, &wire, &lines)?;
+        let admin = host.open_admin(&config, &reloader, &wire, (&lines, log.tally()))?;
 
         announce(&mut io::stdout().lock(), &wire, &loaded, host.calls_max)?;
         host.directory.start_jobs();

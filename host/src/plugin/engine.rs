@@ -16,6 +16,7 @@ use super::fair::Fair;
 use super::host_api;
 use super::state::CallState;
 use crate::config::limits::PluginLimits;
+use crate::histogram::Histogram;
 
 /// What one linear memory reserves: with all of a 32-bit address space behind it no access needs a bounds check.
 const MEMORY_RESERVATION: u64 = 4 << 30;
@@ -61,6 +62,7 @@ struct Shared {
     capacity: Capacity,
     code_hash: u64,
     fair: Fair,
+    instantiations: Histogram,
 }
 
 impl Engine {
@@ -91,6 +93,7 @@ impl Engine {
                 capacity,
                 code_hash,
                 fair: Fair::new(threads()),
+                instantiations: Histogram::default(),
             }),
         })
     }
@@ -108,6 +111,11 @@ impl Engine {
     /// Limits of each call and of the loader.
     pub fn limits(&self) -> &PluginLimits {
         &self.shared.limits
+    }
+
+    /// How long it took from a run's first turn until its instance could be called.
+    pub(super) fn instantiations(&self) -> &Histogram {
+        &self.shared.instantiations
     }
 
     /// The turns of all flows.

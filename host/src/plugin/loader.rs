@@ -192,6 +192,12 @@ impl Loader {
         Ok(self.compile(self.read(path).await?).await?.1)
     }
 
+    /// What its flows run in.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Bytes that a flow's file may have.
     #[must_use]
     pub fn component_max_bytes(&self) -> usize {

@@ -184,6 +184,34 @@ impl Outcome {
         }
     }
 
+    /// Every [`Outcome::name`], the most frequent first.
+    pub const NAMES: [&'static str; 18] = [
+        "finished",
+        "failed",
+        "ended",
+        "out-of-fuel-burst",
+        "out-of-fuel-total",
+        "out-of-memory",
+        "tenant-out-of-memory",
+        "tables-too-large",
+        "stack-overflow",
+        "host-call-too-large",
+        "too-many-handles",
+        "too-many-resources",
+        "panicked",
+        "trapped",
+        "exited",
+        "too-long",
+        "pool-full",
+        "not-instantiated",
+    ];
+
+    /// Whether an outcome of this name is a trap; see [`Outcome::is_trap`].
+    #[must_use]
+    pub fn names_a_trap(name: &str) -> bool {
+        !matches!(name, "finished" | "failed" | "ended")
+    }
+
     /// Sorts an error that ended a guest.
     pub(super) fn of_error(error: &wasmtime::Error, limits: &PluginLimits, context: &Context) -> Self {
         if let Some(Exhausted(budget)) = error.downcast_ref() {
@@ -449,6 +477,52 @@ mod tests {
             assert!(known, "{outcome:?}: {name:?} is not in the table");
             assert!(outcome.is_trap());
             assert_eq!(outcome.told(500).text, name);
+        }
+    }
+
+    #[test]
+    fn every_outcome_is_in_the_list_of_names() {
+        let text = String::new;
+        let all = [
+            Outcome::Finished,
+            Outcome::Failed(text()),
+            Outcome::OutOfFuel {
+                budget: Budget::Burst,
+                limit: 1,
+            },
+            Outcome::OutOfFuel {
+                budget: Budget::Total,
+                limit: 1,
+            },
+            Outcome::OutOfMemory { wanted: 2, limit: 1 },
+            Outcome::TenantOutOfMemory { wanted: 2, limit: 1 },
+            Outcome::TablesTooLarge { wanted: 2, limit: 1 },
+            Outcome::StackOverflow { limit: 1 },
+            Outcome::HostCallTooLarge { limit: 1 },
+            Outcome::TooManyHandles { limit: 1 },
+            Outcome::TooManyResources { limit: 1 },
+            Outcome::Panicked(None),
+            Outcome::Trapped(text()),
+            Outcome::Exited(1),
+            Outcome::TooLong {
+                limit: "limits.plugin.call_max_s",
+                limit_s: 1,
+            },
+            Outcome::Ended(HostEnd::SHUTTING_DOWN),
+            Outcome::PoolFull(text()),
+            Outcome::NotInstantiated(text()),
+        ];
+        let mut named: Vec<&str> = all.iter().map(Outcome::name).collect();
+        let mut listed = Outcome::NAMES.to_vec();
+        named.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(named, listed);
+        for outcome in all {
+            assert_eq!(
+                Outcome::names_a_trap(outcome.name()),
+                outcome.is_trap(),
+                "{outcome:?}"
+            );
         }
     }
 

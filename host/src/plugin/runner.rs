@@ -268,7 +268,7 @@ async fn run(
     let ends = store.data().ends();
     let stopping = store.data().session.stopping();
     let result = {
-        let guest = guest(&version, &mut store, task, &mut context.running);
+        let guest = guest(&version, &mut store, task, started, &mut context.running);
         tokio::select! {
             // A flow that computes is asked at each of its turns.
             biased;
@@ -376,19 +376,23 @@ async fn guest(
     version: &FlowVersion,
     store: &mut Store<CallState>,
     task: Task,
+    started: Instant,
     running: &mut bool,
 ) -> wasmtime::Result<Result<Reported, String>> {
+    let instantiations = version.engine().instantiations();
     match (version.entry(), task) {
         (Entry::Call(entry), Task::Call(leg)) => {
             let leg = store.data_mut().table.push(leg)?;
             let flow = entry.instantiate_async(&mut *store).await?;
             *running = true;
+            instantiations.observe(started.elapsed());
             let result = flow.callbox_flow_handler().call_on_call(&mut *store, leg).await?;
             Ok(result.map(|()| None).map_err(|text| outcome::flow_text(&text)))
         }
         (Entry::Job(entry), Task::Job(args)) => {
             let flow = entry.instantiate_async(&mut *store).await?;
             *running = true;
+            instantiations.observe(started.elapsed());
             let args = host_api::body(&args);
             let result = flow.callbox_flow_job().call_run(&mut *store, &args).await?;
             Ok(result

@@ -59,6 +59,7 @@ impl Changes {
             ("state_dir", started.state_dir != after.state_dir),
             ("log", started.log != after.log),
             ("admin", started.admin != after.admin),
+            ("metrics", started.metrics != after.metrics),
             ("drain", started.drain != after.drain),
             ("records", started.records != after.records),
         ];

@@ -13,9 +13,10 @@ use super::flow::Version;
 use super::ledger::Ledger;
 use super::plan::{Answerer, Found, Plan};
 use super::quota::{For, NoRoom};
+use super::refusals::Refusals;
 use super::runs::Runs;
 use super::schedule::Schedules;
-use super::versions::{Keeper, Tending};
+use super::versions::{Deploys, Keeper, Tending};
 use crate::call::{
     IncomingCall, IncomingCalls, Reading, Refusal, SessionContext, ShardQueue, Siblings, WaitingRoom,
 };
@@ -39,6 +40,10 @@ pub struct Directory {
     /// Where calls are sent while the host drains.
     pub(super) redirect: Option<DrainTarget>,
     refused: AtomicU64,
+    /// Every call that was refused before a flow had it.
+    pub(super) refusals: Refusals,
+    /// What became of versions that were to be taken in.
+    pub(super) deploys: Deploys,
     /// Runs that a flow did not end itself.
     pub(super) trapped: AtomicU64,
     pub(super) myself: Weak<Self>,
@@ -96,6 +101,8 @@ impl Directory {
                 retry_after,
                 redirect: config.drain.redirect.clone(),
                 refused: AtomicU64::new(0),
+                refusals: Refusals::default(),
+                deploys: Deploys::default(),
                 trapped: AtomicU64::new(0),
                 myself: Weak::clone(myself),
                 recorder: OnceLock::new(),
@@ -193,6 +200,7 @@ impl Directory {
     }
 
     fn busy(&self, limit: &'static str, Found { account, flow }: &Found) -> Refusal {
+        limits::hit(limit);
         // One line for each power of two, because this is what an overloaded host does all the time.
         let refused = self.count_refused();
         if refused.is_power_of_two() {
@@ -207,8 +215,9 @@ impl Directory {
     }
 }
 
-impl IncomingCalls for Directory {
-    fn incoming(&self, call: &mut IncomingCall) -> Result<(), Refusal> {
+impl Directory {
+    /// Whose call it is, and whether there is room for it.
+    fn admit(&self, call: &mut IncomingCall) -> Result<(), Refusal> {
         if self.runs.is_draining() {
             return Err(self.turned_away(call));
         }
@@ -256,10 +265,7 @@ impl IncomingCalls for Directory {
         }
         let admission = match found.account.quota.admit(For::Call, &self.runs) {
             Ok(admission) => admission,
-            Err(NoRoom::Host) => {
-                limits::hit("limits.calls_max");
-                return Err(self.busy("limits.calls_max", &found));
-            }
+            Err(NoRoom::Host) => return Err(self.busy("limits.calls_max", &found)),
             // The log has it already.
             Err(NoRoom::Tenant(limit)) => return Err(Refusal::later(self.retry_after).because(limit)),
         };
@@ -286,6 +292,13 @@ impl IncomingCalls for Directory {
             drop(admission);
         });
         Ok(())
+    }
+}
+
+impl IncomingCalls for Directory {
+    fn incoming(&self, call: &mut IncomingCall) -> Result<(), Refusal> {
+        self.admit(call)
+            .inspect_err(|refusal| self.refusals.count(refusal))
     }
 
     fn may_replace(&self, call: &IncomingCall, tenant: &str) -> bool {

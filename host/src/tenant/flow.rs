@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::grants;
+use super::tally::Tally;
 use super::versions::{Circuit, Versions};
 use crate::call::Grants;
 use crate::config::{Job, OnTrap};
@@ -26,6 +27,8 @@ pub(super) struct Flow {
     pub(super) takes_calls: bool,
     /// Handed over from plan to plan, by the names of tenant and flow.
     pub(super) versions: Arc<Versions>,
+    /// How its runs ended, of every version; handed over likewise.
+    pub(super) tally: Arc<Tally>,
 }
 
 /// A loaded version, with the name that logs and flows see.
@@ -45,6 +48,7 @@ impl Flow {
         tenant: &str,
         takes_calls: bool,
         versions: Arc<Versions>,
+        tally: Arc<Tally>,
     ) -> Self {
         Self {
             name: flow.name.as_str().into(),
@@ -58,6 +62,7 @@ impl Flow {
             job: flow.job.clone(),
             takes_calls,
             versions,
+            tally,
         }
     }
 }

@@ -78,7 +78,8 @@ impl Plan {
                         || tenant.is_fallback(&flow.name);
                     let old = old.and_then(|account| account.flow(&flow.name));
                     let versions = old.map(|old| Arc::clone(&old.versions)).unwrap_or_default();
-                    Arc::new(Flow::new(flow, &tenant.name, takes_calls, versions))
+                    let tally = old.map(|old| Arc::clone(&old.tally)).unwrap_or_default();
+                    Arc::new(Flow::new(flow, &tenant.name, takes_calls, versions, tally))
                 };
                 Arc::new(Account {
                     flows: tenant.flows.iter().enumerate().map(flow).collect(),

@@ -17,8 +17,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::runs::Runs;
 use crate::call::{Gauge, Place, Reading, TenantBounds};
-use crate::config::limits::HostLimits;
-use crate::config::{self, limits::TenantLimits};
+use crate::config;
+use crate::config::limits::{self, HostLimits, TenantLimits};
 
 /// The quotas of all tenants.
 pub(super) struct Quotas {
@@ -169,6 +169,7 @@ impl Quota {
                 // What is left belongs to others.
                 false => {
                     let hits = self.crowded_out.fetch_add(1, Ordering::Relaxed) + 1;
+                    limits::hit("limits.calls_reserved_percent");
                     NoRoom::Tenant(self.bounds.hit("limits.calls_reserved_percent", hits))
                 }
             })?;

@@ -176,6 +176,11 @@ impl Runs {
             .push(queue);
     }
 
+    /// Those that were added, in their order.
+    pub(super) fn shards(&self) -> Vec<Arc<ShardQueue>> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// A shard for a session that no call began: each in its turn.
     pub(super) fn shard(&self) -> Option<Arc<ShardQueue>> {
         let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);

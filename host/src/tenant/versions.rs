@@ -11,6 +11,7 @@ mod admit;
 mod breaker;
 mod circuit;
 mod deploy;
+mod deploys;
 mod line;
 mod pin;
 mod report;
@@ -29,6 +30,7 @@ pub(super) use admit::check;
 pub(super) use circuit::Circuit;
 pub(super) use deploy::Keeper;
 pub use deploy::{DeployError, Deployed};
+pub(super) use deploys::Deploys;
 use line::Line;
 pub use line::{NoChange, Rollout};
 pub use pin::Pin;
@@ -109,6 +111,20 @@ impl Versions {
     /// What everybody gets who is no call.
     pub(super) fn current(&self) -> Option<Arc<Version>> {
         self.serving.load().current.clone()
+    }
+
+    /// Every version that is in memory or may be.
+    pub(super) fn alive(&self) -> Vec<Weak<Version>> {
+        self.book().alive.values().map(Weak::clone).collect()
+    }
+
+    /// The share of the calls that a canary gets, 0 without one.
+    pub(super) fn canary_percent(&self) -> u8 {
+        self.serving
+            .load()
+            .canary
+            .as_ref()
+            .map_or(0, |(percent, _)| *percent)
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {

@@ -109,7 +109,8 @@ impl<C: ShardCore> Shard<C> {
     }
 
     fn publish(&self) {
-        self.shared.tallies.publish(self.index, self.endpoint.counts());
+        let (counts, stats) = (self.endpoint.counts(), self.endpoint.stats());
+        self.shared.tallies.publish(self.index, &counts, &stats);
     }
 
     fn poll_sources(&mut self, cx: &mut Context<'_>) -> bool {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use callbox_sip::endpoint::ConnectionId;
 
 use super::connection::Connection;
+use crate::config::limits;
 
 /// Locked when a connection comes, goes, or is looked for the first time by a shard; not for each message.
 pub(super) struct Table {
@@ -40,7 +41,14 @@ impl Table {
     pub(super) fn admit(&self, remote: SocketAddr) -> Option<Arc<Connection>> {
         let mut inner = self.lock();
         let of_source = inner.per_source.get(&remote.ip()).copied().unwrap_or_default();
-        if inner.by_id.len() >= self.most || of_source >= self.most_per_source {
+        let reached = match (inner.by_id.len() >= self.most, of_source >= self.most_per_source) {
+            (true, _) => Some("limits.wire.connections_max"),
+            (false, true) => Some("limits.wire.connections_per_source_max"),
+            (false, false) => None,
+        };
+        if let Some(limit) = reached {
+            drop(inner);
+            limits::hit(limit);
             return None;
         }
         inner.last_id += 1;

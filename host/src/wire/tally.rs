@@ -1,22 +1,62 @@
-//! What is alive in each shard's endpoint, readable from other threads.
+//! What is alive in each shard's endpoint and what it has counted, readable from other threads.
 //!
 //! A shard publishes after each turn, without a lock. A reading is not one moment: each number is true of the moment at which
 //! its shard last rested. Entry type: [`Tallies`].
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use callbox_sip::endpoint::Counts;
+use callbox_sip::endpoint::{Counts, Stats};
+use callbox_sip::transaction::Population;
 
 use super::shard::ShardIndex;
 
-#[derive(Debug, Default)]
-struct Tally {
-    legs: AtomicUsize,
-    registrations: AtomicUsize,
-    subscriptions: AtomicUsize,
-    transactions: AtomicUsize,
-    dialogs: AtomicUsize,
-    timers: AtomicUsize,
+/// Numbers of an endpoint that are read one by one: those that may fall, and those that only rise.
+macro_rules! tally {
+    (alive: $($alive:ident),*; so far: $($stat:ident),*;) => {
+        #[derive(Debug, Default)]
+        struct Tally {
+            $( $alive: AtomicUsize, )*
+            population: [AtomicUsize; callbox_sip::transaction::STATES.len()],
+            $( $stat: AtomicU64, )*
+        }
+
+        impl Tally {
+            fn publish(&self, counts: &Counts, stats: &Stats) {
+                $( self.$alive.store(counts.$alive, Ordering::Relaxed); )*
+                for (cell, count) in self.population.iter().zip(counts.population.0) {
+                    cell.store(count, Ordering::Relaxed);
+                }
+                $( self.$stat.store(stats.$stat, Ordering::Relaxed); )*
+            }
+
+            fn counts(&self) -> Counts {
+                let mut population = Population::default();
+                for (count, cell) in population.0.iter_mut().zip(&self.population) {
+                    *count = cell.load(Ordering::Relaxed);
+                }
+                Counts { $( $alive: self.$alive.load(Ordering::Relaxed), )* population }
+            }
+
+            fn stats(&self) -> Stats {
+                Stats { $( $stat: self.$stat.load(Ordering::Relaxed), )* }
+            }
+        }
+
+        fn add_counts(sum: &mut Counts, more: &Counts) {
+            $( sum.$alive = sum.$alive.saturating_add(more.$alive); )*
+            sum.population.add(&more.population);
+        }
+
+        fn add_stats(sum: &mut Stats, more: &Stats) {
+            $( sum.$stat = sum.$stat.saturating_add(more.$stat); )*
+        }
+    };
+}
+
+tally! {
+    alive: legs, registrations, subscriptions, transactions, dialogs, timers;
+    so far: malformed_answered, malformed_dropped, strays, absorbed, retransmitted, overload, undrained_inputs,
+        invariant_breaks;
 }
 
 /// One tally a shard.
@@ -28,33 +68,27 @@ impl Tallies {
         Self((0..shards).map(|_| Tally::default()).collect())
     }
 
-    pub(super) fn publish(&self, shard: ShardIndex, counts: Counts) {
-        let Some(tally) = self.0.get(usize::from(shard.0)) else {
-            return;
-        };
-        tally.legs.store(counts.legs, Ordering::Relaxed);
-        tally.registrations.store(counts.registrations, Ordering::Relaxed);
-        tally.subscriptions.store(counts.subscriptions, Ordering::Relaxed);
-        tally.transactions.store(counts.transactions, Ordering::Relaxed);
-        tally.dialogs.store(counts.dialogs, Ordering::Relaxed);
-        tally.timers.store(counts.timers, Ordering::Relaxed);
+    pub(super) fn publish(&self, shard: ShardIndex, counts: &Counts, stats: &Stats) {
+        if let Some(tally) = self.0.get(usize::from(shard.0)) {
+            tally.publish(counts, stats);
+        }
     }
 
-    /// The sum over all shards.
+    /// What is alive, over all shards.
     pub(super) fn sum(&self) -> Counts {
-        let sum = |pick: fn(&Tally) -> &AtomicUsize| {
-            self.0
-                .iter()
-                .map(|tally| pick(tally).load(Ordering::Relaxed))
-                .sum()
-        };
-        Counts {
-            legs: sum(|tally| &tally.legs),
-            registrations: sum(|tally| &tally.registrations),
-            subscriptions: sum(|tally| &tally.subscriptions),
-            transactions: sum(|tally| &tally.transactions),
-            dialogs: sum(|tally| &tally.dialogs),
-            timers: sum(|tally| &tally.timers),
+        let mut sum = Counts::default();
+        for tally in &self.0 {
+            add_counts(&mut sum, &tally.counts());
         }
+        sum
+    }
+
+    /// What was counted, over all shards.
+    pub(super) fn stats(&self) -> Stats {
+        let mut sum = Stats::default();
+        for tally in &self.0 {
+            add_stats(&mut sum, &tally.stats());
+        }
+        sum
     }
 }

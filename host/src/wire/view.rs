@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use callbox_sip::endpoint::Counts;
+use callbox_sip::endpoint::{Counts, Stats};
 
 use super::bind::Bound;
+use super::inbox::InboxSender;
 use super::ladder::Rung;
 use super::shared::Shared;
 use super::start::Wire;
@@ -64,6 +65,19 @@ impl WireView {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.shared.tallies.sum()
+    }
+
+    /// What all endpoints have counted.
+    #[must_use]
+    pub fn endpoint_stats(&self) -> Stats {
+        self.shared.tallies.stats()
+    }
+
+    /// Messages that wait for each shard to take them from others, in the order of the shards.
+    #[must_use]
+    pub fn handovers(&self) -> Vec<usize> {
+        let waiting = |inbox: &InboxSender| inbox.max_capacity().saturating_sub(inbox.capacity());
+        self.shared.inboxes.iter().map(waiting).collect()
     }
 
     /// TCP connections open or being opened.

@@ -103,6 +103,15 @@ struct Ran {
     failed: Option<Failure>,
 }
 
+impl Machine {
+    fn place(&self) -> Option<usize> {
+        match self {
+            Self::Invite(machine) => machine.state().place(),
+            Self::Other(machine) => machine.state().place(),
+        }
+    }
+}
+
 impl ClientTransaction {
     /// Whether it is an INVITE that a CANCEL may still reach: provisional response seen, no final one.
     pub(crate) fn is_proceeding_invite(&self) -> bool {
@@ -133,6 +142,7 @@ impl Endpoint {
             acks: Vec::new(),
             timers: Running::new(),
         };
+        self.population.moved(None, transaction.machine.place());
         let slot = self.clients.insert(transaction) as u32;
         self.client_index.insert(new.key, slot);
         if new.invite {
@@ -271,7 +281,9 @@ impl Endpoint {
         let Machine::Invite(machine) = &mut transaction.machine else {
             return Ran::default();
         };
+        let before = machine.state().place();
         let actions = machine.on(input, &self.config.timing);
+        self.population.moved(before, machine.state().place());
         self.run_client(now, slot, actions, matches!(input, ClientInviteInput::Timer(_)))
     }
 
@@ -282,7 +294,9 @@ impl Endpoint {
         let Machine::Other(machine) = &mut transaction.machine else {
             return Ran::default();
         };
+        let before = machine.state().place();
         let actions = machine.on(input, &self.config.timing);
+        self.population.moved(before, machine.state().place());
         self.run_client(now, slot, actions, matches!(input, ClientInput::Timer(_)))
     }
 
@@ -360,6 +374,7 @@ impl Endpoint {
         for id in transaction.timers.drain() {
             self.timers.stop(id);
         }
+        self.population.moved(transaction.machine.place(), None);
         self.client_index.remove(&transaction.key);
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::address::Destination;
 use super::event::Event;
+use crate::transaction::Population;
 
 /// Names a transmission whose failure must be reported to
 /// [`handle_transmit_failed`](super::Endpoint::handle_transmit_failed).
@@ -76,6 +77,8 @@ pub struct Counts {
     pub subscriptions: usize,
     /// Transactions, client and server.
     pub transactions: usize,
+    /// The same by kind and state.
+    pub population: Population,
     /// Dialogs, early ones included.
     pub dialogs: usize,
     /// Running timers.

@@ -62,6 +62,15 @@ pub(crate) enum Taken {
     AckForLeg,
 }
 
+impl Machine {
+    fn place(&self) -> Option<usize> {
+        match self {
+            Self::Invite(machine) => machine.state().place(),
+            Self::Other(machine) => machine.state().place(),
+        }
+    }
+}
+
 impl ServerTransaction {
     /// Where responses go.
     pub(crate) fn path(&self) -> &Path {
@@ -93,6 +102,7 @@ impl Endpoint {
             leg: new.leg,
             timers: Running::new(),
         };
+        self.population.moved(None, transaction.machine.place());
         let slot = self.servers.insert(transaction) as u32;
         self.server_index.insert(new.key, slot);
         if let Some(merged) = new.merged {
@@ -233,7 +243,9 @@ impl Endpoint {
         let Machine::Invite(machine) = &mut transaction.machine else {
             return false;
         };
+        let before = machine.state().place();
         let actions = machine.on(input, &self.config.timing);
+        self.population.moved(before, machine.state().place());
         let repeats = matches!(
             input,
             ServerInviteInput::Timer(_) | ServerInviteInput::Retransmission
@@ -248,7 +260,9 @@ impl Endpoint {
         let Machine::Other(machine) = &mut transaction.machine else {
             return;
         };
+        let before = machine.state().place();
         let actions = machine.on(input, &self.config.timing);
+        self.population.moved(before, machine.state().place());
         self.run_server(now, slot, actions, matches!(input, ServerInput::Retransmission));
     }
 
@@ -321,6 +335,7 @@ impl Endpoint {
         for id in transaction.timers.drain() {
             self.timers.stop(id);
         }
+        self.population.moved(transaction.machine.place(), None);
         self.server_index.remove(&transaction.key);
         if let Some(merged) = transaction.merged {
             self.merged_index.remove(&merged);

@@ -13,7 +13,7 @@ use super::super::incoming::Refusal;
 use super::super::leg::LegShared;
 use super::super::tenant_bounds::{Place, TenantBounds};
 use super::{Address, Service, ServiceCall};
-use crate::config::limits::CallLimits;
+use crate::config::limits::{self, CallLimits};
 
 /// What a caller hears when no session takes the call in time, or too many wait before it.
 const NOBODY: u16 = 480;
@@ -131,7 +131,9 @@ impl WaitingRoom {
 
     /// Leave for a call of the tenant whose calls these are.
     pub(super) fn admit(&self, bounds: &Arc<TenantBounds>) -> Result<Place, Refusal> {
-        bounds.admit_call().map_err(|_| Refusal::later(self.retry_after))
+        bounds
+            .admit_call()
+            .map_err(|limit| Refusal::later(self.retry_after).because(limit))
     }
 
     /// The one registration listed with this address; none when there are several, for nobody could say whose the call is.
@@ -161,6 +163,7 @@ impl WaitingRoom {
         }
         let waiting = inner.calls.entry(call.service.clone()).or_default();
         if waiting.len() >= self.waiting_max {
+            limits::hit("limits.call.service_waiting_calls");
             return Err(Refusal::new(NOBODY).because("limits.call.service_waiting_calls"));
         }
         waiting.push_back(Arc::clone(call));
@@ -191,6 +194,7 @@ impl WaitingRoom {
         let timer = self.runtime.spawn(async move {
             tokio::time::sleep_until(watched.until()).await;
             room.forget(&watched);
+            limits::hit("limits.call.service_wait_ms");
             watched.refuse(Refusal::new(NOBODY).because("limits.call.service_wait_ms"));
         });
         call.watched_by(timer.abort_handle());

@@ -75,6 +75,7 @@ impl Directory {
     /// Takes a version out of service.
     fn fall(&self, found: &Found, version: &Version, why: &str) {
         let (name, number) = (name_of(found), version.number);
+        self.deploys.count_fallen();
         let versions = &found.flow.versions;
         match versions.fall(number, why, self.version_limits.kept_max) {
             Some(Fallen::BackTo(back)) => {

@@ -211,6 +211,7 @@ impl Directory {
         let shelf = keeper.shelf(found);
         let taken = self.try_and_take(found, &keeper.loader, Some(&shelf), bytes, rollout, from);
         let result = taken.await;
+        self.deploys.count(&result);
         self.tell(found, from, &result);
         if result.is_err() {
             let line = found.flow.versions.book().line.clone();

@@ -1,0 +1,98 @@
+//! All numbers of a host, read once, so that what is written of them adds up.
+//!
+//! Entry types: [`Sources`], which lives as long as the host, and [`Snapshot`]. Reading takes no lock that a call waits for.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use callbox_sip::endpoint::{Counts, Stats};
+
+use super::log_tally::LogTally;
+use super::process::{self, Process};
+use crate::config::limits;
+use crate::plugin::{Engine, Pool};
+use crate::tenant::{Directory, Numbers};
+use crate::wire::{WireStats, WireView};
+
+/// Where the numbers are.
+#[derive(Clone)]
+pub struct Sources {
+    /// Tenants and what runs.
+    pub directory: Arc<Directory>,
+    /// What flows run in.
+    pub engine: Engine,
+    /// The sockets.
+    pub wire: WireView,
+    /// The host's own log.
+    pub log: Arc<LogTally>,
+    /// When the host was started.
+    pub started: SystemTime,
+}
+
+/// The numbers of one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(super) numbers: Numbers,
+    pub(super) pool: Pool,
+    pub(super) wire: WireStats,
+    pub(super) counts: Counts,
+    pub(super) stats: Stats,
+    pub(super) handovers: Vec<usize>,
+    pub(super) connections: usize,
+    pub(super) log: (u64, u64, u64),
+    pub(super) started: SystemTime,
+    pub(super) process: Process,
+    /// Rows of the table of limits but those of tenants, by full name.
+    pub(super) hits: Vec<(String, u64)>,
+}
+
+impl Sources {
+    /// Reads everything. Takes a few milliseconds on a host with thousands of open files, so not on a thread that others
+    /// wait for.
+    #[must_use]
+    pub fn read(&self) -> Snapshot {
+        let mut snapshot = Snapshot {
+            numbers: self.directory.numbers(),
+            pool: self.engine.pool(),
+            wire: self.wire.stats(),
+            counts: self.wire.counts(),
+            stats: self.wire.endpoint_stats(),
+            handovers: self.wire.handovers(),
+            connections: self.wire.connections(),
+            log: self.log.read(),
+            started: self.started,
+            process: process::read(),
+            hits: Vec::new(),
+        };
+        snapshot.hits = limits::hits()
+            .filter(|(row, _)| row.metric().is_some())
+            .map(|(row, hits)| {
+                let name = format!("{}.{}", row.group, row.name);
+                let hits = snapshot.counted_elsewhere(&name).unwrap_or(hits);
+                (name, hits)
+            })
+            .collect();
+        snapshot
+    }
+}
+
+impl Snapshot {
+    /// Hits of a row whose layer has a counter of its own for it, which is cheaper where there may be thousands a second.
+    fn counted_elsewhere(&self, row: &str) -> Option<u64> {
+        Some(match row {
+            "limits.log_queue_lines" => self.log.1,
+            "limits.wire.udp_send_queue" => self.wire.datagrams_unsent,
+            "limits.wire.handover_queue" => self.wire.handover_dropped,
+            "limits.wire.tcp_write_queue_bytes" => self.wire.write_queue_closed,
+            "limits.wire.tcp_idle_ms" => self.wire.idle_closed,
+            _ => return None,
+        })
+    }
+
+    /// Seconds since 1970.
+    pub(super) fn started_s(&self) -> f64 {
+        self.started
+            .duration_since(UNIX_EPOCH)
+            .map_or(0.0, |since| since.as_secs_f64())
+    }
+}
