@@ -25,6 +25,7 @@ mod drain;
 mod error;
 mod folder;
 mod grants;
+mod hep;
 mod job;
 pub mod limits;
 mod listen;
@@ -55,6 +56,7 @@ pub use dialling::Dialling;
 pub use drain::{Drain, DrainTarget};
 pub use error::{ConfigError, Problem};
 pub use grants::{GrantLine, Granted};
+pub use hep::Hep;
 pub use job::{Job, Start};
 pub use limits::Limits;
 pub use listen::{Listen, Transport};
@@ -113,6 +115,8 @@ pub struct Config {
     pub records: Records,
     /// `[drain]`
     pub drain: Drain,
+    /// `[hep]`: None copies no message.
+    pub hep: Option<Hep>,
     /// `[limits]` and its sub-tables.
     pub limits: Limits,
     /// `[dialling]`
@@ -184,6 +188,7 @@ impl Config {
         let log = Self::log(source, root.section("log"));
         let records = records::read(source, root.section("records"));
         let drain = drain::read(source, root.section("drain"));
+        let hep = hep::read(source, root.section("hep"));
         let limits = Self::limits(source, root.section("limits"));
         let dialling = dialling::read(source, root.section("dialling"));
         let ceiling = grants::ceiling(source, root.section("ceiling"));
@@ -212,6 +217,7 @@ impl Config {
             log,
             records,
             drain,
+            hep,
             limits,
             dialling,
             tenants: everyone.tenants,

@@ -16,6 +16,7 @@
 mod bind;
 mod connection;
 mod drive;
+mod hep;
 mod inbox;
 mod ladder;
 mod names;

@@ -20,6 +20,7 @@ pub(super) fn wire_config(config: &Config) -> WireConfig {
     WireConfig {
         listen: config.listen.clone(),
         limits: config.limits.wire.clone(),
+        hep: config.hep.clone(),
         endpoint: EndpointConfig {
             timing: Timing {
                 t1: Duration::from_millis(sip.t1_ms),

@@ -61,6 +61,7 @@ impl Changes {
             ("admin", started.admin != after.admin),
             ("metrics", started.metrics != after.metrics),
             ("drain", started.drain != after.drain),
+            ("hep", started.hep != after.hep),
             ("records", started.records != after.records),
         ];
         for (key, _) in differ.into_iter().filter(|(_, differs)| *differs) {

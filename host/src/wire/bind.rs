@@ -23,6 +23,18 @@ pub struct Bound {
     pub advertised: SocketAddr,
 }
 
+impl Bound {
+    /// The address that messages come to and go from. Of a listener on every address which of ours it is is not known;
+    /// the advertised one is what peers use.
+    pub(super) fn seen(&self) -> SocketAddr {
+        if self.local.ip().is_unspecified() {
+            self.advertised
+        } else {
+            self.local
+        }
+    }
+}
+
 pub(super) enum Socketed {
     Udp(Arc<UdpSocket>),
     Tcp(TcpListener),

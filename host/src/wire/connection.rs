@@ -13,6 +13,7 @@ use callbox_sip::endpoint::{ConnectionId, TransmitToken, TransportFailure};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use super::hep::Tap;
 use super::shard::ShardIndex;
 
 /// Written messages whose senders hear when the connection ends. Older ones have most likely been answered; if not,
@@ -38,6 +39,8 @@ pub(super) struct Connection {
 struct Queue {
     /// None while connecting.
     stream: Option<Arc<TcpStream>>,
+    /// Who wants a copy, and the peer that the stream has led to.
+    tap: Option<(Tap, SocketAddr)>,
     items: VecDeque<Item>,
     /// Bytes of the first item that are written already.
     written: usize,
@@ -51,6 +54,7 @@ impl Connection {
     pub(super) fn new(id: ConnectionId, remote: SocketAddr) -> Arc<Self> {
         let queue = Queue {
             stream: None,
+            tap: None,
             items: VecDeque::new(),
             written: 0,
             bytes: 0,
@@ -70,10 +74,11 @@ impl Connection {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The socket is there: what was queued goes out.
-    pub(super) fn established(&self, stream: &Arc<TcpStream>) {
+    /// The socket is there: what was queued goes out. `tap` gets a copy of what is sent there.
+    pub(super) fn established(&self, stream: &Arc<TcpStream>, tap: Option<(Tap, SocketAddr)>) {
         let mut queue = self.lock();
         queue.stream = Some(Arc::clone(stream));
+        queue.tap = tap;
         queue.flush();
     }
 
@@ -149,6 +154,9 @@ impl Queue {
                 Ok(length) if length >= rest.len() => {
                     self.bytes = self.bytes.saturating_sub(item.payload.len());
                     self.written = 0;
+                    if let Some((tap, remote)) = &self.tap {
+                        tap.sent(*remote, &item.payload);
+                    }
                     if let Some(token) = item.token {
                         if self.sent.len() >= SENT_MAX {
                             self.sent.pop_front();

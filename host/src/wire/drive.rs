@@ -119,12 +119,7 @@ impl<C: ShardCore> Shard<C> {
             let Some(listener) = self.shared.listeners.get(usize::from(source.id.0)) else {
                 continue;
             };
-            let local = if listener.bound.local.ip().is_unspecified() {
-                // Which of our addresses it came to is not known; the advertised one is what peers use.
-                listener.bound.advertised
-            } else {
-                listener.bound.local
-            };
+            let local = listener.bound.seen();
             let datagrams = &mut self.datagrams;
             let (shared, index) = (&self.shared, self.index);
             busy |= source.reader.poll(
@@ -202,6 +197,9 @@ impl<C: ShardCore> Shard<C> {
         let now = Instant::now();
         let from = (path.protocol, Peer::Addr(path.remote));
         self.shared.note(self.index, now, false, from, &bytes);
+        if let Some(mirror) = &self.shared.mirror {
+            mirror.copy(path.protocol, path.remote, path.local, &bytes);
+        }
         self.endpoint.handle_message(now, path, bytes, framing);
         self.settle(now);
     }

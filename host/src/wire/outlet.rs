@@ -57,7 +57,10 @@ impl Outlet {
     pub(super) fn new(shared: Arc<Shared>, index: ShardIndex) -> Self {
         let limits = &shared.limits;
         let senders = shared.listeners.iter().map(|listener| match &listener.socket {
-            Socketed::Udp(socket) => Some(UdpSender::new(Arc::clone(socket), limits.udp_send_queue)),
+            Socketed::Udp(socket) => {
+                let tap = shared.tap(Protocol::Udp, listener.bound.seen());
+                Some(UdpSender::new(Arc::clone(socket), limits.udp_send_queue, tap))
+            }
             Socketed::Tcp(_) => None,
         });
         Self {

@@ -1,6 +1,7 @@
 //! What all shards of a wire share. Read-only but for the counters and the table of connections.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use callbox_sip::message::{MessageLimits, peek_call_id};
 use tokio::sync::{Semaphore, watch};
 
 use super::bind::Listener;
+use super::hep::{Mirror, Tap};
 use super::inbox::{Inbound, InboxSender};
 use super::ladder::{Ladder, Peer};
 use super::shard::ShardIndex;
@@ -32,6 +34,8 @@ pub(super) struct Shared {
     pub(super) lookups: Semaphore,
     /// The latest messages, by [`ShardIndex`].
     pub(super) ladders: Vec<Ladder>,
+    /// Who gets a copy of every message.
+    pub(super) mirror: Option<Arc<Mirror>>,
     /// What is alive.
     pub(super) tallies: Tallies,
     /// Shards end when it is set and they are woken.
@@ -69,6 +73,15 @@ impl Shared {
         if let Some(ladder) = self.ladders.get(usize::from(shard.0)) {
             ladder.note(at, sent, to.0, &to.1, message);
         }
+    }
+
+    /// For copies of what is sent through a socket with this address; none where nobody wants them.
+    pub(super) fn tap(&self, protocol: Protocol, local: SocketAddr) -> Option<Tap> {
+        self.mirror.clone().map(|mirror| Tap {
+            mirror,
+            protocol,
+            local,
+        })
     }
 
     /// Gives a datagram to another shard, or drops and counts it.

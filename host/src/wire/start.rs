@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::bind::{Bound, Listener, Socketed};
 use super::drive::{Shard, UdpSource};
+use super::hep::Mirror;
 use super::inbox::Inbox;
 use super::ladder::Ladder;
 use super::shard::{ShardCore, ShardIndex, ShardWaker};
@@ -24,7 +25,7 @@ use super::table::Table;
 use super::tally::Tallies;
 use super::udp::UdpReader;
 use crate::config::limits::WireLimits;
-use crate::config::{Listen, Transport};
+use crate::config::{Hep, Listen, Transport};
 
 /// What a wire needs to start.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct WireConfig {
     pub listen: Vec<Listen>,
     /// Bounds of this layer.
     pub limits: WireLimits,
+    /// Who gets a copy of every message.
+    pub hep: Option<Hep>,
     /// How every endpoint behaves. `listeners`, `shard` and `shards` are filled in here.
     pub endpoint: EndpointConfig,
 }
@@ -126,6 +129,9 @@ pub fn start<C: ShardCore>(
     // 256 is the most that the table of limits allows.
     let shards = u16::try_from(shards.clamp(1, 256)).unwrap_or(1);
 
+    let mirror = config.hep.as_ref().map(Mirror::open).transpose();
+    let mirror = mirror.map_err(WireError::Thread)?.map(Arc::new);
+
     let mut endpoint = config.endpoint;
     endpoint.shards = shards;
     endpoint.listeners = listeners
@@ -150,6 +156,7 @@ pub fn start<C: ShardCore>(
         ladders: (0..shards)
             .map(|_| Ladder::new(config.limits.ladder_bytes))
             .collect(),
+        mirror,
         tallies: Tallies::new(usize::from(shards)),
         stop: AtomicBool::new(false),
         closing: watch::Sender::new(false),

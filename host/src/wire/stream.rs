@@ -144,7 +144,8 @@ async fn run(
                 remote,
                 connection: Some(connection.id),
             };
-            connection.established(&stream);
+            let tap = shared.tap(path.protocol, local).map(|tap| (tap, remote));
+            connection.established(&stream, tap);
             let mut reader = Reader::new(
                 Arc::clone(shared),
                 shard,

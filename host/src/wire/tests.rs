@@ -95,6 +95,7 @@ fn wire(listen: &[&str], limits: WireLimits) -> Under {
     let config = WireConfig {
         listen: listen.iter().map(|listen| listen.parse().unwrap()).collect(),
         limits,
+        hep: None,
         endpoint: EndpointConfig::default(),
     };
     let wire = start(config, |index, waker| {
@@ -592,6 +593,7 @@ fn a_port_in_use_says_which_and_what_to_do() {
     let config = WireConfig {
         listen: vec![listen.parse().unwrap()],
         limits: limits(),
+        hep: None,
         endpoint: EndpointConfig::default(),
     };
     let notes = Notes::default();

@@ -16,6 +16,7 @@ use socket2::Socket;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::hep::Tap;
 use super::stats::{Counters, count};
 
 /// The largest payload of an IPv4 datagram; one byte more fails in the kernel.
@@ -166,16 +167,19 @@ pub(super) struct UdpSender {
     socket: Arc<UdpSocket>,
     queue: VecDeque<(Bytes, SocketAddr)>,
     most: usize,
+    /// Who wants a copy.
+    tap: Option<Tap>,
     /// A second descriptor of the socket, registered for writing while something waits.
     writable: Option<AsyncFd<UdpSocket>>,
 }
 
 impl UdpSender {
-    pub(super) fn new(socket: Arc<UdpSocket>, most: usize) -> Self {
+    pub(super) fn new(socket: Arc<UdpSocket>, most: usize, tap: Option<Tap>) -> Self {
         Self {
             socket,
             queue: VecDeque::new(),
             most,
+            tap,
             writable: None,
         }
     }
@@ -195,6 +199,9 @@ impl UdpSender {
             match send_now(&self.socket, &payload, to) {
                 Ok(()) => {
                     count(&counters.datagrams_out);
+                    if let Some(tap) = &self.tap {
+                        tap.sent(to, &payload);
+                    }
                     return Ok(());
                 }
                 Err(error) => match verdict(&error) {
@@ -236,7 +243,12 @@ impl UdpSender {
             };
             while let Some((payload, to)) = self.queue.front() {
                 match send_now(&self.socket, payload, *to) {
-                    Ok(()) => count(&counters.datagrams_out),
+                    Ok(()) => {
+                        count(&counters.datagrams_out);
+                        if let Some(tap) = &self.tap {
+                            tap.sent(*to, payload);
+                        }
+                    }
                     Err(error) if matches!(verdict(&error), Verdict::Later) => {
                         ready.clear_ready();
                         break;

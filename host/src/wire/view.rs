@@ -47,6 +47,12 @@ impl WireView {
         self.shared.counters.read()
     }
 
+    /// Copies of messages that went to the HEP collector, and those that did not; none where there is no collector.
+    #[must_use]
+    pub fn mirrored(&self) -> Option<(u64, u64)> {
+        self.shared.mirror.as_ref().map(|mirror| mirror.counts())
+    }
+
     /// What is still known of the messages of a call, oldest first.
     #[must_use]
     pub fn ladder(&self, call_id: &str) -> Vec<Rung> {

@@ -108,6 +108,7 @@ impl Host {
         let config = WireConfig {
             listen: vec!["udp:127.0.0.1:0".parse().unwrap()],
             limits: WireLimits::default(),
+            hep: None,
             endpoint,
         };
         let neighbours = Neighbours::new();
