@@ -30,6 +30,7 @@ mod quota;
 mod reach;
 mod record;
 mod refusals;
+mod refused_record;
 mod reload;
 mod runs;
 mod schedule;

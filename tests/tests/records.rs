@@ -10,120 +10,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use callbox_tests::cli::{self, Said};
-use callbox_tests::flows;
-use callbox_tests::phone::{Phone, SOON};
-use callbox_tests::process::Running;
+use callbox_tests::host::Host;
+use callbox_tests::phone::{OFFER, Phone, SOON};
 use callbox_tests::server::Setup;
 use callbox_tests::sipp::Sipp;
+use callbox_tests::{cli, flows};
 use serde_json::Value;
-use tempfile::TempDir;
-
-/// A host whose folder outlives it.
-struct Host {
-    folder: TempDir,
-    config: PathBuf,
-    address: std::net::SocketAddr,
-    running: Option<Running>,
-}
-
-impl Host {
-    /// With these lines more in its configuration.
-    fn start(setup: &Setup, more: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = setup.write(folder.path());
-        let text = fs::read_to_string(&config).unwrap();
-        fs::write(&config, format!("{text}\n{more}\n")).unwrap();
-        let mut host = Self {
-            folder,
-            config,
-            address: setup.address(),
-            running: None,
-        };
-        host.begin();
-        host
-    }
-
-    /// Starts it; how long that took until it answered.
-    fn begin(&mut self) -> Duration {
-        let log = || {
-            let mut options = fs::File::options();
-            options.create(true).append(true).open(self.log_file()).unwrap()
-        };
-        let mut command = cli::command();
-        command
-            .arg("serve")
-            .arg("--config")
-            .arg(&self.config)
-            .stdout(log())
-            .stderr(log());
-        let began = Instant::now();
-        self.running = Some(Running::start(&mut command).unwrap());
-        let mut phone = self.phone();
-        while phone.receive(Duration::from_millis(20)).is_none() {
-            assert!(began.elapsed() < Duration::from_secs(60), "{}", self.log());
-            phone.send_options();
-        }
-        began.elapsed()
-    }
-
-    fn phone(&self) -> Phone {
-        Phone::udp(self.address)
-    }
-
-    fn log_file(&self) -> PathBuf {
-        self.folder.path().join("log")
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.log_file()).unwrap_or_default()
-    }
-
-    fn signal(&mut self, name: &str) {
-        let mut running = self.running.take().unwrap();
-        running.signal(name);
-        running.wait(Duration::from_secs(30)).expect("it ends");
-    }
-
-    fn cdr(&self, arguments: &[&str]) -> Said {
-        let mut command = cli::command();
-        command.arg("cdr").arg("--config").arg(&self.config);
-        cli::said(command.args(arguments), SOON)
-    }
-
-    /// All records that fit.
-    fn records(&self, arguments: &[&str]) -> Vec<Value> {
-        let said = self.cdr(&[arguments, &["--json", "--limit", "100000"]].concat());
-        // A store that did not work yet has no file.
-        if said.code == Some(1) && said.err.contains("no records in") {
-            return Vec::new();
-        }
-        assert_eq!(said.code, Some(0), "{said:#?}");
-        let lines = said.out.lines();
-        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    /// The same, once there are so many.
-    fn wait_for(&self, count: usize) -> Vec<Value> {
-        let until = Instant::now() + SOON;
-        loop {
-            let records = self.records(&[]);
-            if records.len() >= count {
-                return records;
-            }
-            assert!(
-                Instant::now() < until,
-                "{} of {count} records:\n{}",
-                records.len(),
-                self.log()
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
 
 /// What is asked of a leg: direction, code, who ended it, whether it rang and was answered.
 fn leg(record: &Value, at: usize) -> (String, Value, String, bool, bool) {
@@ -378,6 +274,79 @@ fn what_has_ended_is_there_after_a_kill_and_calls_of_before_get_481() {
     host.wait_for(CALLS as usize + 1);
 }
 
+/// Which files are in its cache: what is compiled again is another one.
+fn compiled(host: &Host) -> BTreeSet<(std::ffi::OsString, u64)> {
+    let entries = fs::read_dir(host.folder.path().join("cache")).unwrap();
+    entries
+        .flatten()
+        .map(|entry| (entry.file_name(), entry.metadata().unwrap().ino()))
+        .collect()
+}
+
+#[test]
+fn five_hundred_calls_are_up_when_it_is_killed_and_it_is_back_at_once() {
+    const CALLS: usize = 500;
+    const ENDED: usize = 100;
+    let flows = [
+        ("answer", "hello"),
+        ("info", "info"),
+        ("ivr", "ivr-menu"),
+        ("busy", "busy"),
+    ];
+    let setup = flows
+        .iter()
+        .fold(Setup::new(), |setup, (number, name)| setup.flow(number, name));
+    let mut host = Host::start(&setup, "");
+    let mut phone = host.phone();
+    let mut up: Vec<_> = (0..CALLS + ENDED).map(|_| phone.connect("answer")).collect();
+    let mut ended = up.split_off(CALLS);
+    for call in &mut ended {
+        phone.hang_up(call);
+    }
+    host.wait_for(ENDED);
+    let before = compiled(&host);
+    assert!(before.len() >= 2 * flows.len(), "code and digest of each flow");
+    // In the middle of placing and ending still more.
+    let load = Sipp::scenario("answer", host.address, "answer")
+        .fill("HOLD_MS", 200)
+        .load(300, 100)
+        .longest(Duration::from_secs(5))
+        .start();
+    std::thread::sleep(Duration::from_millis(1_500));
+    host.signal("KILL");
+    let took = host.begin();
+    // Below 2 s where nobody else wants the processor; what it takes here is mostly others.
+    assert!(took < Duration::from_secs(4), "{took:?} to start again");
+    drop(load);
+    assert_eq!(compiled(&host), before, "it compiled again");
+    let records = host.records(&[]);
+    let ids: BTreeSet<&str> = records
+        .iter()
+        .map(|record| record["legs"][0]["call_id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids.len(), records.len(), "each once");
+    assert!(ended.iter().all(|call| ids.contains(call.id.as_str())));
+    assert!(!up.iter().any(|call| ids.contains(call.id.as_str())));
+    // It serves, and knows nothing of the calls of before.
+    assert_eq!((host.call("answer"), host.call("busy")), (200, 486));
+    for (at, call) in up.iter_mut().enumerate() {
+        let method = match at % 4 {
+            0 => "INVITE",
+            1 => "INFO",
+            _ => "BYE",
+        };
+        match method {
+            "INVITE" => phone.ask(call, method, "", OFFER),
+            _ => phone.ask(call, method, "", ""),
+        }
+        let response = phone.final_response(call, method);
+        assert_eq!(response.status(), Some(481), "{method}: {response:?}");
+        if method == "INVITE" {
+            phone.ack_again(call, &response);
+        }
+    }
+}
+
 #[test]
 fn a_host_that_stops_writes_what_it_has() {
     let setup = Setup::new().flow("answer", "hello");
@@ -392,6 +361,65 @@ fn a_host_that_stops_writes_what_it_has() {
     assert_eq!(host.records(&[]).len(), 0);
     host.signal("TERM");
     assert_eq!(host.records(&[]).len(), 20, "{}", host.log());
+}
+
+#[test]
+fn calls_that_were_refused_leave_records_where_that_is_wanted_and_not_more_than_wanted() {
+    let absent = PathBuf::from("/nowhere/absent.wasm");
+    let setup = || {
+        Setup::new()
+            .flow("answer", "hello")
+            .tenant_flow("umbrella", "absent", &absent, "")
+            .tenant_limit("house", "calls_max", 1)
+            .limit("limits.record", "refused_rate", 5)
+    };
+    let host = Host::start(&setup(), "[records]\nrefused = true");
+    let mut phone = host.phone();
+    let mut up = phone.connect("answer");
+    assert_eq!((host.call("answer"), host.call("absent")), (480, 500));
+    assert_eq!(host.call("nobody"), 404, "nobody's");
+    let records = host.wait_for(2);
+    let (over, missing) = (&records[0], &records[1]);
+    assert_eq!(
+        (&over["tenant"], &over["flow"], &over["outcome"], &over["limit"]),
+        (
+            &"house".into(),
+            &"answer".into(),
+            &"refused".into(),
+            &"limits.tenant.calls_max".into()
+        )
+    );
+    assert_eq!(leg(over, 0), expected("inbound", 480, "host", false, false));
+    assert_eq!(
+        (&over["legs"][0]["ani"], &over["legs"][0]["dnis"]),
+        (&"2001".into(), &"answer".into())
+    );
+    assert_eq!((&over["version"], &over["fuel"]), (&"".into(), &0.into()));
+    assert_eq!(
+        (&missing["tenant"], &missing["limit"]),
+        (&"umbrella".into(), &Value::Null)
+    );
+    assert_eq!(leg(missing, 0), expected("inbound", 500, "host", false, false));
+    assert_eq!(host.records(&["--outcome", "refused"]).len(), 2);
+    // A flood of them writes no more than its rate.
+    let began = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(host.call("absent"), 500);
+    }
+    phone.hang_up(&mut up);
+    let seconds = usize::try_from(began.elapsed().as_secs()).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let flood = host.records(&["--outcome", "refused"]).len();
+    assert!(
+        (5..=2 + 5 * (seconds + 2)).contains(&flood),
+        "{flood} in {seconds} s"
+    );
+
+    // Nobody has asked for them.
+    let host = Host::start(&setup(), "");
+    assert_eq!(host.call("absent"), 500);
+    assert_eq!(host.call("answer"), 200);
+    assert_eq!(host.wait_for(1).len(), 1);
 }
 
 #[test]

@@ -10,13 +10,16 @@ use std::time::Duration;
 use callbox_sip::endpoint::{Header, LegId, Path, Protocol};
 use callbox_sip::message::{Message, Uri};
 
+use super::error::Party;
 use super::exchange::ShardQueue;
 use super::facts::{self, Facts, body, lossy, user_of};
 use super::host_end::HostEnd;
-use super::leg::{Direction, Leg, LegInner, LegShared, Phase};
+use super::leg::{CallState, Direction, Leg, LegInner, LegShared, Phase};
 use super::service::ServiceCall;
 use super::session::{Session, SessionContext};
 use super::session_id;
+use super::summary::LegSummary;
+use crate::unix_time::now_ms;
 
 /// Decides what answers a call.
 pub trait IncomingCalls: Send + Sync + 'static {
@@ -194,6 +197,31 @@ impl IncomingCall {
             .from()
             .map(|from| user_of(from.uri_raw))
             .unwrap_or_default()
+    }
+
+    /// What there is to say of the call when it is refused with this status at this moment, and a name that no session has.
+    #[must_use]
+    pub fn refused(&self, code: u16, why: &str) -> (String, LegSummary) {
+        let facts = Facts::Received(self.request.clone());
+        let now = now_ms();
+        let leg = LegSummary {
+            leg: 1,
+            direction: Direction::Inbound,
+            state: CallState::Terminated,
+            call_id: facts.call_id(),
+            ani: facts.ani(),
+            dnis: facts.dnis(),
+            destination: facts.request_uri(),
+            started_ms: now,
+            rang_ms: None,
+            answered_ms: None,
+            ended_ms: Some(now),
+            code: Some(code),
+            ended_by: Some(Party::Host),
+            q850: None,
+            text: Some(why.to_owned()),
+        };
+        (session_id::next(), leg)
     }
 
     /// Opens the session that answers the call.

@@ -506,6 +506,9 @@ limits! {
         batch_ms: u64 = 50, 0..=10_000, "milliseconds",
             "How long a record waits for others to share its transaction: what a host that is killed may lose.",
             "the batch is written.";
+        refused_rate: u32 = 20, 1..=10_000, "a second",
+            "Of calls that were refused before a flow ran, with refused = true: a host that refuses thousands writes no more than this.",
+            "it leaves no record; the caller gets what it would get anyway.";
         flush_ms: u64 = 5_000, 0..=600_000, "milliseconds",
             "How long a stopping host waits for the store to take what waits.",
             "the host exits and logs how many records it left.";

@@ -22,6 +22,8 @@ pub struct Records {
     pub url: Option<String>,
     /// `password_env` or `password_file`, for that server.
     pub password: Option<Secret>,
+    /// `refused`: calls that were refused before a flow ran leave a record too.
+    pub refused: bool,
     /// `when_full = "refuse-calls"`: no call without a place for its record.
     pub refuse_calls: bool,
 }
@@ -113,6 +115,11 @@ pub(super) fn read(source: &Source<'_>, section: Option<Section<'_, '_>>) -> Rec
             _ => source.problem(&when, "is no policy", "write \"drop\" or \"refuse-calls\""),
         }
     }
+    records.refused = section.boolean("refused").unwrap_or_default();
+    if records.refused && records.store == RecordStore::None {
+        let text = "is for a store that keeps records; leave it out".to_owned();
+        source.note(section.at(), format!("{}.refused", section.path()), text);
+    }
     section.finish();
     records
 }
@@ -188,6 +195,7 @@ mod tests {
             ("store = \"jsonl\"\nkeep_days = 3", "records.keep_days"),
             ("store = \"none\"\npath = \"x\"", "is not used by this store"),
             ("store = \"none\"\nfsync = true", "records.fsync"),
+            ("store = \"none\"\nrefused = true", "records.refused"),
             ("url = \"postgresql://x\"", "is for store = \"postgresql\""),
             ("store = \"postgresql\"", "has no url"),
             (

@@ -14,6 +14,7 @@ use super::ledger::Ledger;
 use super::plan::{Answerer, Found, Plan};
 use super::quota::{For, NoRoom};
 use super::refusals::Refusals;
+use super::refused_record::RefusedRecords;
 use super::runs::Runs;
 use super::schedule::Schedules;
 use super::versions::{Deploys, Keeper, Tending};
@@ -48,6 +49,8 @@ pub struct Directory {
     pub(super) trapped: AtomicU64,
     pub(super) myself: Weak<Self>,
     pub(super) recorder: OnceLock<Recorder>,
+    /// Calls that were refused leave records too, where that is wanted.
+    pub(super) refused_records: RefusedRecords,
     /// Jobs that the configuration starts.
     pub(super) schedules: Mutex<Schedules>,
     /// Where versions are kept, once somebody said so.
@@ -106,6 +109,7 @@ impl Directory {
                 trapped: AtomicU64::new(0),
                 myself: Weak::clone(myself),
                 recorder: OnceLock::new(),
+                refused_records: RefusedRecords::new(config),
                 keeper: OnceLock::new(),
                 tend: Tending::default(),
                 version_limits: config.limits.versions.clone(),
@@ -248,7 +252,10 @@ impl Directory {
         let loaded = match picked {
             Some(version) if self.admits(&version) => Some((found.clone(), version)),
             Some(version) => match Self::stand_in(found) {
-                None => return Err(self.broken(found, &version)),
+                None => {
+                    let refusal = self.broken(found, &version);
+                    return Err(self.noted(call, found, "limits.versions.breaker_traps", refusal));
+                }
                 instead => instead,
             },
             None => Self::stand_in(found),
@@ -258,16 +265,22 @@ impl Directory {
                 call = call.call_id(), tenant = %found.account.name, flow = %found.flow.name,
                 "500: the flow is not loaded"
             );
-            return Err(Refusal::new(500));
+            return Err(self.noted(call, found, "the flow is not loaded", Refusal::new(500)));
         };
         if self.has_no_room_for_records() {
             return Err(self.busy("limits.record.queue", &found));
         }
         let admission = match found.account.quota.admit(For::Call, &self.runs) {
             Ok(admission) => admission,
-            Err(NoRoom::Host) => return Err(self.busy("limits.calls_max", &found)),
+            Err(NoRoom::Host) => {
+                let refusal = self.busy("limits.calls_max", &found);
+                return Err(self.noted(call, &found, "limits.calls_max", refusal));
+            }
             // The log has it already.
-            Err(NoRoom::Tenant(limit)) => return Err(Refusal::later(self.retry_after).because(limit)),
+            Err(NoRoom::Tenant(limit)) => {
+                let refusal = Refusal::later(self.retry_after).because(limit);
+                return Err(self.noted(call, &found, limit, refusal));
+            }
         };
         let (session, leg) = call.open(self.context(&found, &version));
         let policy = TrapPolicy {

@@ -58,7 +58,7 @@ fn record_of(found: &Found, version: &Version, report: &RunReport) -> Record {
     }
 }
 
-fn leg_of(leg: &LegSummary) -> Leg {
+pub(super) fn leg_of(leg: &LegSummary) -> Leg {
     Leg {
         leg: leg.leg,
         inbound: leg.direction == Direction::Inbound,
