@@ -22,7 +22,9 @@
 mod auth;
 mod client;
 mod door;
+mod drain;
 mod events;
+mod hangup;
 mod input;
 mod jobs;
 mod kill;
@@ -46,7 +48,9 @@ use axum::middleware;
 
 pub use client::{Client, ClientError, Lines, path};
 pub use door::{Door, DoorError, Open, open};
+pub use drain::Drain;
 pub use events::Payload;
+pub use hangup::Hangup;
 pub use jobs::{Begun, NewJob};
 pub use kill::Kill;
 pub use ladder::{Ladder, Message};
@@ -54,7 +58,7 @@ pub use limits::Limit;
 pub use node::Node;
 pub use problem::Problem;
 pub use sessions::{Leg, Session, Sessions};
-pub use status::{Calls, Flow, Listener, Status, Wire};
+pub use status::{Calls, DrainState, Flow, Listener, Status, Wire};
 pub use tail::{LogLines, Tailed};
 pub use traps::{Trap, Traps};
 pub use versions::{DeployQuery, Promotion, Rollback};
@@ -70,6 +74,8 @@ fn routes() -> Routes {
         .merge(events::routes())
         .merge(jobs::routes())
         .merge(kill::routes())
+        .merge(hangup::routes())
+        .merge(drain::routes())
         .merge(traps::routes())
         .merge(ladder::routes())
         .merge(limits::routes())

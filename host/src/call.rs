@@ -23,6 +23,7 @@ mod exchange;
 mod facts;
 mod gauge;
 mod grants;
+mod hang_up;
 mod host_end;
 mod inbound;
 mod incoming;

@@ -15,6 +15,8 @@ mod check_config;
 mod check_grants;
 mod compile;
 mod deploy;
+mod drain;
+mod hangup;
 mod host;
 mod job;
 mod kill;
@@ -75,6 +77,8 @@ enum Command {
     Ps(ps::Ps),
     Traps(traps::Traps),
     Kill(kill::Kill),
+    Hangup(hangup::Hangup),
+    Drain(drain::Drain),
     Post(post::Post),
     Job(job::Job),
     Tail(tail::Tail),
@@ -124,6 +128,8 @@ pub fn main() -> ExitCode {
         Command::Ps(ps) => ps.run(),
         Command::Traps(traps) => traps.run(),
         Command::Kill(kill) => kill.run(),
+        Command::Hangup(hangup) => hangup.run(),
+        Command::Drain(drain) => drain.run(),
         Command::Post(post) => post.run(),
         Command::Job(job) => job.run(),
         Command::Tail(tail) => tail.run(),

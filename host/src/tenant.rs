@@ -14,6 +14,7 @@ mod dial;
 mod directory;
 mod drain;
 mod ended;
+mod entrance;
 mod fallback;
 mod flow;
 mod grants;
@@ -42,6 +43,7 @@ mod versions;
 
 pub use changes::Changes;
 pub use directory::{Directory, Loaded, TenantUsage};
+pub use entrance::{Draining, Ends};
 pub use grants::of as granted;
 pub use job::{Job, JobArgs, NoJob};
 pub use ledger::Ledger;

@@ -21,6 +21,9 @@ pub struct Status {
     pub pid: u32,
     /// `serving`, or `draining`: no new calls.
     pub state: String,
+    /// Why and until when there are no new calls; absent while they are taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainState>,
     /// Seconds since 1970.
     pub started: u64,
     /// Seconds since the start.
@@ -33,6 +36,21 @@ pub struct Status {
     pub wire: Wire,
     /// Every flow, in the order of the configuration.
     pub flows: Vec<Flow>,
+}
+
+/// The host takes no new calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainState {
+    /// The host ends. Else an operator wanted it, who may undo it.
+    pub for_good: bool,
+    /// Since when: milliseconds since 1970.
+    pub since_ms: u64,
+    /// Where new calls are sent; absent: where `[drain] redirect` says, or 503.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<String>,
+    /// When what is up is ended, in milliseconds since 1970; absent: when its flows end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_ms: Option<u64>,
 }
 
 /// A SIP listener.
@@ -105,7 +123,17 @@ async fn status(State(node): State<Arc<Node>>) -> Json<Status> {
     Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        state: if overview.draining { "draining" } else { "serving" }.to_owned(),
+        state: match &overview.draining {
+            Some(_) => "draining",
+            None => "serving",
+        }
+        .to_owned(),
+        drain: overview.draining.map(|draining| DrainState {
+            for_good: draining.for_good,
+            since_ms: draining.since_ms,
+            redirect: draining.redirect.map(|peer| peer.to_string()),
+            ends_ms: draining.ends_ms,
+        }),
         started: node
             .started
             .duration_since(UNIX_EPOCH)

@@ -17,6 +17,8 @@ pub struct HostEnd {
 impl HostEnd {
     /// The host stops: another one may take the call.
     pub const SHUTTING_DOWN: Self = Self::new(503, "the host is shutting down");
+    /// The operator lets the host run empty: another one may take the call.
+    pub const DRAINED: Self = Self::new(503, "the host takes no calls");
     /// The operator ended the session.
     pub const KILLED: Self = Self::new(480, "ended by the operator");
     /// The flow is no longer in the configuration.

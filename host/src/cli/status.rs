@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::Failure;
 use super::reach::Reach;
 use super::table::{Table, plain, span};
-use crate::admin::{Status as Report, path};
+use crate::admin::{DrainState, Status as Report, path};
+use crate::unix_time::now_ms;
 
 /// Show a running host: whether it serves, how full it is, and which flows it has.
 #[derive(Debug, clap::Args)]
@@ -48,6 +49,9 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
         span(Duration::from_secs(report.uptime_s)),
         report.pid
     )?;
+    if let Some(drain) = &report.drain {
+        print_drain(out, drain)?;
+    }
     writeln!(
         out,
         "calls: {} of {}; {} refused with 503 and {} trapped since the start",
@@ -87,4 +91,25 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
         ]);
     }
     table.write(out)
+}
+
+fn print_drain(out: &mut impl Write, drain: &DrainState) -> io::Result<()> {
+    let since = Duration::from_millis(now_ms().saturating_sub(drain.since_ms));
+    let who = if drain.for_good {
+        "the end of the host"
+    } else {
+        "an operator"
+    };
+    write!(out, "draining for {}, by {who}", span(since))?;
+    if let Some(peer) = &drain.redirect {
+        write!(out, "; new calls go to {}", plain(peer))?;
+    }
+    if let Some(ends) = drain.ends_ms {
+        let left = Duration::from_millis(ends.saturating_sub(now_ms()));
+        write!(out, "; what is up is ended in {}", span(left))?;
+    }
+    match drain.for_good {
+        true => writeln!(out),
+        false => writeln!(out, "; callbox drain --undo takes calls again"),
+    }
 }

@@ -1,5 +1,6 @@
 //! `[drain]`: what becomes of new calls while the host waits for its end.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::reader::{Section, Source};
@@ -30,6 +31,12 @@ impl DrainTarget {
             return format!("{scheme}:{rest}");
         }
         format!("{scheme}:{user}@{rest}")
+    }
+}
+
+impl fmt::Display for DrainTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.scheme, self.rest)
     }
 }
 

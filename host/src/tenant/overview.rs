@@ -4,6 +4,7 @@
 //! while text is made.
 
 use super::directory::Directory;
+use super::entrance::Draining;
 use super::job::{JobArgs, NoJob};
 use super::plan::Found;
 use crate::call::{Body, CallError, SessionView};
@@ -11,8 +12,8 @@ use crate::call::{Body, CallError, SessionView};
 /// The host's calls and flows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overview {
-    /// No new calls are taken.
-    pub draining: bool,
+    /// No new calls are taken, and why.
+    pub draining: Option<Draining>,
     /// Calls and jobs whose flow runs.
     pub calls: usize,
     /// As many as may run at a time.
@@ -45,7 +46,7 @@ impl Directory {
     #[must_use]
     pub fn overview(&self) -> Overview {
         Overview {
-            draining: self.runs.is_draining(),
+            draining: self.runs.entrance.draining(),
             calls: self.calls(),
             calls_max: self.runs.most(),
             refused: self.refused(),
@@ -69,6 +70,11 @@ impl Directory {
         let plan = self.plan();
         let limits = &plan.config.limits.call;
         Some(Body::parse(content_type, data, limits).and_then(|payload| address.post(payload)))
+    }
+
+    /// Ends one leg of a session in the operator's name. None when there is no such session or leg.
+    pub fn hang_up(&self, session: &str, leg: u32, code: u16, reason: &str) -> Option<Result<(), CallError>> {
+        self.runs.address(session)?.hang_up(leg, code, reason)
     }
 
     /// Starts a run of the flow `tenant/flow`; the id of its session.

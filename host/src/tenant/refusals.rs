@@ -75,7 +75,7 @@ impl Refusals {
 
 fn reason(refusal: &Refusal) -> &'static str {
     match (refusal.why, refusal.code) {
-        (Some(why), _) if why == HostEnd::SHUTTING_DOWN.text => "draining",
+        (Some(why), _) if [HostEnd::SHUTTING_DOWN.text, HostEnd::DRAINED.text].contains(&why) => "draining",
         (Some(limit), _) => limit,
         (None, 404) => "no-route",
         (None, 500) => "not-loaded",

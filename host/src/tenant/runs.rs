@@ -4,12 +4,13 @@
 //! that has ended has given its permit back; once the host drains nothing begins.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::entrance::Entrance;
 use super::quota::Quotas;
 use crate::call::{Body, CallError, HostEnd, Session, SessionAddress, ShardQueue};
 
@@ -18,7 +19,7 @@ pub(super) struct Runs {
     quotas: Quotas,
     permits_in_all: usize,
     runtime: Handle,
-    draining: AtomicBool,
+    pub(super) entrance: Entrance,
     ending: watch::Sender<bool>,
     shards: Mutex<Vec<Arc<ShardQueue>>>,
     next_shard: AtomicUsize,
@@ -46,7 +47,7 @@ impl Runs {
             quotas: Quotas::new(most),
             permits_in_all: most,
             runtime,
-            draining: AtomicBool::new(false),
+            entrance: Entrance::default(),
             ending: watch::Sender::new(false),
             shards: Mutex::default(),
             next_shard: AtomicUsize::new(0),
@@ -136,11 +137,7 @@ impl Runs {
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
-    }
-
-    pub(super) fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.entrance.is_closed()
     }
 
     /// Ends every session, those that are about to begin too, and what runs within [`Runs::until_the_end`].

@@ -104,9 +104,11 @@ impl Directory {
     async fn keep(self: &Arc<Self>, name: &Name, args: &JobArgs, restart: bool) {
         let mut pause = PAUSE.0;
         loop {
+            // An operator may let the host take calls again, and this job with them.
+            self.runs.entrance.until_open().await;
             let began = Instant::now();
             self.run_once(name, args).await;
-            if !restart || self.runs.is_draining() {
+            if !restart {
                 return;
             }
             if began.elapsed() > PAUSE.1 {

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod drain;
 mod follow;
 mod openapi;
 mod sessions;

@@ -96,6 +96,11 @@ impl WaitingRoom {
         }
     }
 
+    /// Takes calls and sessions in again.
+    pub fn resume(&self) {
+        self.lock().draining = false;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic while the lock was held leaves plain data behind, each step of which is valid on its own.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)

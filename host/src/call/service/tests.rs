@@ -377,6 +377,9 @@ async fn a_host_that_drains_lets_nobody_wait() {
     house.shards[1].receive("INVITE", "b", "desk");
     assert_eq!((house.shards[0].sent("503"), house.shards[1].sent("503")), (1, 1));
     assert_eq!(house.room.counts(), (0, 0));
+    house.room.resume();
+    house.shards[1].receive("INVITE", "c", "desk");
+    leg.accept("desk", LONG).await.unwrap();
 }
 
 #[tokio::test]
