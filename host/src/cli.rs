@@ -24,6 +24,7 @@ mod ladder;
 mod limits;
 mod log;
 mod metrics;
+mod pii_key;
 mod post;
 mod process;
 mod ps;

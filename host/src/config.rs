@@ -90,6 +90,10 @@ pub struct Log {
     pub format: LogFormat,
     /// `level`: a level or a filter such as `info,callbox::wire=debug`. `info` when absent.
     pub level: Option<String>,
+    /// `redact`: numbers and addresses stand as tags.
+    pub redact: bool,
+    /// `digits`: what callers type may be read.
+    pub digits: bool,
 }
 
 /// A whole configuration file, checked.
@@ -238,6 +242,8 @@ impl Config {
             }
         }
         log.level = section.string("level").map(|level| level.value);
+        log.redact = section.boolean("redact").unwrap_or_default();
+        log.digits = section.boolean("digits").unwrap_or_default();
         section.finish();
         log
     }

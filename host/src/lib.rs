@@ -2,7 +2,8 @@
 //! call, and everything the flow does to the call goes through the WIT interface `sipcall` to an asynchronous SIP stack
 //! that the flow can neither block, nor crash, nor abuse.
 //!
-//! Arrows run one way: `cli → admin → metrics → tenant → plugin → call → wire → callbox-sip`; `config` is a leaf that all may use.
+//! Arrows run one way: `cli → admin → metrics → tenant → plugin → call → wire → callbox-sip`; `config` and `pii` are
+//! leaves that all may use.
 
 pub mod admin;
 pub mod call;
@@ -10,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod histogram;
 pub mod metrics;
+pub mod pii;
 pub mod plugin;
 pub mod record;
 pub mod tenant;

@@ -11,6 +11,7 @@ mod jsonl;
 #[cfg(feature = "postgresql")]
 mod postgresql;
 mod query;
+mod redacting;
 mod retry;
 mod schema;
 mod sink;
@@ -22,6 +23,7 @@ pub use jsonl::JsonLines;
 #[cfg(feature = "postgresql")]
 pub use postgresql::{BadUrl, Postgresql};
 pub use query::{Filter, QueryError, Reader};
+pub use redacting::Redacting;
 pub use sink::{Sink, StoreError};
 pub use sqlite::Sqlite;
 pub use writer::{Bounds, Counts, Recorder, WhenFull, Writer};

@@ -19,6 +19,7 @@ mod drive;
 mod hep;
 mod inbox;
 mod ladder;
+mod message_log;
 mod names;
 mod outlet;
 mod shard;

@@ -36,7 +36,7 @@ fn arrows_run_one_way() {
         "call" => Some(20),
         "wire" => Some(10),
         "config" | "record" => Some(0),
-        "unix_time" | "histogram" => Some(-1),
+        "unix_time" | "histogram" | "pii" => Some(-1),
         _ => None,
     };
     let uses = Regex::new(r"\bcrate::(?:\{([^;]*)\}|(\w+))").unwrap();

@@ -387,7 +387,7 @@ fn a_menu_follows_the_keys() {
         phone.press(&mut call, key);
     }
     phone.expect_bye(&call);
-    server.wait_for_log(&["account 42"], SOON);
+    server.wait_for_log(&["account number of 2 digits"], SOON);
 }
 
 #[test]

@@ -29,7 +29,8 @@ fn menu(call: Call) -> Result {
             "2" => return account(&call),
             "0" => return operator(&call),
             "" => info!("try {attempt} of {TRIES}: nothing pressed"),
-            other => info!("try {attempt} of {TRIES}: no such choice: {other}"),
+            // What callers type does not belong into a log: it may be a number, a code, a PIN.
+            _ => info!("try {attempt} of {TRIES}: no such choice"),
         }
     }
     call.hang_up_because("no choice made")
@@ -54,7 +55,7 @@ fn account(call: &Call) -> Result {
     match number.matched() {
         Some("") | None => call.hang_up_because("no account number"),
         Some(digits) => {
-            info!("account {digits}");
+            info!("account number of {} digits", digits.len());
             session::set_cdr_field("account", digits).ok();
             call.hang_up()
         }
@@ -63,7 +64,7 @@ fn account(call: &Call) -> Result {
 
 /// Nobody is there to take over, so the caller is told and decides when to go.
 fn operator(call: &Call) -> Result {
-    info!("{} waits for the operator", call.ani());
+    info!("waits for the operator");
     call.wait_for_hang_up_within(Duration::from_secs(60)).ok();
     call.hang_up()
 }

@@ -13,6 +13,7 @@ use super::Routes;
 use super::input::Path;
 use super::node::Node;
 use super::problem::Problem;
+use crate::pii::Redaction;
 use crate::wire::Rung;
 
 /// The messages of a call, or of the calls of a session.
@@ -22,7 +23,8 @@ pub struct Ladder {
     pub messages: Vec<Message>,
 }
 
-/// One message, in outline. Its texts are the peer's or ours as they were on the wire.
+/// One message, in outline. Its texts are the peer's or ours as they were on the wire; with `[admin] redact` the start line has
+/// a tag for the user of its Request-URI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Microseconds since 1970.
@@ -55,7 +57,11 @@ async fn ladder(State(node): State<Arc<Node>>, Path(id): Path<String>) -> Result
     let mut messages = Vec::new();
     for call in calls {
         let rungs = node.wire.ladder(&call);
-        messages.extend(rungs.into_iter().map(|rung| message(rung, &call)));
+        messages.extend(
+            rungs
+                .into_iter()
+                .map(|rung| message(rung, &call, node.redaction())),
+        );
     }
     if messages.is_empty() {
         return Err(Problem::unknown("call", &id));
@@ -64,7 +70,7 @@ async fn ladder(State(node): State<Arc<Node>>, Path(id): Path<String>) -> Result
     Ok(Json(Ladder { messages }))
 }
 
-fn message(rung: Rung, call: &str) -> Message {
+fn message(rung: Rung, call: &str, redaction: Option<&Redaction>) -> Message {
     let since = rung.at.duration_since(UNIX_EPOCH).unwrap_or_default();
     Message {
         at_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
@@ -72,7 +78,10 @@ fn message(rung: Rung, call: &str) -> Message {
         protocol: format!("{:?}", rung.protocol).to_ascii_lowercase(),
         peer: rung.peer,
         call_id: call.to_owned(),
-        line: rung.line,
+        line: match redaction {
+            Some(redaction) => redaction.start_line(&rung.line),
+            None => rung.line,
+        },
         cseq: rung.cseq,
     }
 }

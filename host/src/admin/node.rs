@@ -11,6 +11,7 @@ use super::tail::LogLines;
 use crate::config::Config;
 use crate::config::limits::AdminLimits;
 use crate::metrics::{LogTally, Sources};
+use crate::pii::Redaction;
 use crate::plugin::Loader;
 use crate::tenant::{Directory, Reloader};
 use crate::wire::WireView;
@@ -69,6 +70,11 @@ impl Node {
             started,
             since: Instant::now(),
         })
+    }
+
+    /// What makes tags of numbers and addresses, if they are not to be shown: those that the log has.
+    pub(super) fn redaction(&self) -> Option<&'static Redaction> {
+        self.config.admin.redact.then(Redaction::of_process)
     }
 
     pub(super) fn limits(&self) -> &AdminLimits {

@@ -13,6 +13,7 @@ use super::input::{Path, Query};
 use super::node::Node;
 use super::problem::Problem;
 use crate::call::{CallState, Direction, LegSummary, Party, SessionView};
+use crate::pii::Redaction;
 use crate::unix_time::now_ms;
 
 /// Sessions in one answer when nobody says how many, and at most.
@@ -48,7 +49,8 @@ pub struct Session {
     pub legs_forgotten: u32,
 }
 
-/// One call of a leg. Its texts are the peers'; its times are milliseconds since 1970.
+/// One call of a leg. Its texts are the peers', numbers and addresses as tags with `[admin] redact`; its times are
+/// milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leg {
     /// Number of the leg within its session.
@@ -113,7 +115,7 @@ async fn list(
         sessions: views
             .into_iter()
             .take(limit)
-            .map(|view| session(view, now))
+            .map(|view| session(view, now, node.redaction()))
             .collect(),
     }))
 }
@@ -123,7 +125,7 @@ async fn one(State(node): State<Arc<Node>>, Path(id): Path<String>) -> Result<Js
         .directory
         .session(&id)
         .ok_or_else(|| Problem::unknown("session", &id))?;
-    Ok(Json(session(view, now_ms())))
+    Ok(Json(session(view, now_ms(), node.redaction())))
 }
 
 impl Filter {
@@ -137,7 +139,7 @@ impl Filter {
     }
 }
 
-fn session(view: SessionView, now_ms: u64) -> Session {
+fn session(view: SessionView, now_ms: u64, redaction: Option<&Redaction>) -> Session {
     Session {
         began_ms: view.began_ms,
         age_ms: now_ms.saturating_sub(view.began_ms),
@@ -145,12 +147,27 @@ fn session(view: SessionView, now_ms: u64) -> Session {
         tenant: view.tenant,
         flow: view.flow,
         version: view.version,
-        legs: view.legs.legs.into_iter().map(leg).collect(),
+        legs: view
+            .legs
+            .legs
+            .into_iter()
+            .map(|one| leg(one, redaction))
+            .collect(),
         legs_forgotten: view.legs.forgotten,
     }
 }
 
-fn leg(summary: LegSummary) -> Leg {
+fn leg(mut summary: LegSummary, redaction: Option<&Redaction>) -> Leg {
+    if let Some(redaction) = redaction {
+        summary.ani = redaction.number(&summary.ani);
+        summary.dnis = redaction.number(&summary.dnis);
+        summary.destination = redaction.uri(&summary.destination);
+        let by_peer = summary.ended_by == Some(Party::Remote);
+        summary.text = summary.text.map(|text| match by_peer {
+            true => redaction.text(&text),
+            false => text,
+        });
+    }
     Leg {
         leg: summary.leg,
         direction: match summary.direction {

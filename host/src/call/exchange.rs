@@ -22,6 +22,7 @@ use super::registration::RegistrationShared;
 use super::replacement::Neighbours;
 use super::service::{HandedOver, ServiceCall};
 use super::subscription::SubscriptionShared;
+use crate::pii::Pii;
 use crate::wire::{ShardCore, ShardWaker};
 
 /// The way from flows to one shard.
@@ -289,7 +290,7 @@ impl Exchange {
 /// A command that the endpoint refuses has crossed an event that the flow is about to see: a CANCEL, a BYE.
 pub(super) fn late(result: Result<(), EndpointError>) {
     if let Err(error) = result {
-        tracing::debug!(%error, "command came too late");
+        tracing::debug!(error = %Pii::text(&error.to_string()), "command came too late");
     }
 }
 

@@ -22,6 +22,7 @@ use super::facts;
 use super::leg::{Leg, LegInner, LegShared, Phase};
 use super::session_description::{self, Direction};
 use super::text::Body;
+use crate::pii::Pii;
 
 /// What an offer gets that nobody decides.
 const UNDECIDED: u16 = 488;
@@ -233,7 +234,7 @@ impl LegShared {
     ) {
         let sent = endpoint.accept_offer(now, leg, offer, headers, body);
         if let Err(error) = &sent {
-            tracing::debug!(%error, "answer to the peer's offer not sent");
+            tracing::debug!(error = %Pii::text(&error.to_string()), "answer to the peer's offer not sent");
         }
         if matches!(sent, Err(EndpointError::Invalid(_) | EndpointError::Limit(_))) {
             // It cannot be sent at all, and the peer must not wait for its time-out.
@@ -263,7 +264,7 @@ impl LegShared {
     ) {
         // An error: withdrawn or over, and the peer has its response.
         if let Err(error) = endpoint.reject_offer(now, leg, offer, code, None, &[]) {
-            tracing::debug!(%error, "refusal of the peer's offer not sent");
+            tracing::debug!(error = %Pii::text(&error.to_string()), "refusal of the peer's offer not sent");
         }
         inner.peer_offer.take_if(|one| one.id == offer);
         inner.offers_settled();
@@ -276,7 +277,7 @@ impl LegShared {
             return;
         };
         if let Err(error) = endpoint.reject_offer(now, leg, met.id, GLARE, None, &[]) {
-            tracing::debug!(%error, "the peer's offer was gone");
+            tracing::debug!(error = %Pii::text(&error.to_string()), "the peer's offer was gone");
         }
         self.forget_event(met.ticket);
     }

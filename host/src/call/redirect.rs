@@ -22,6 +22,7 @@ use super::options::{Login, MakeCallOptions};
 use super::policy::{DialGrant, DialRequest};
 use super::session::SessionContext;
 use super::target::DialTarget;
+use crate::pii::Pii;
 
 /// What an attempt that may be redirected keeps.
 pub(super) struct Redirections {
@@ -86,8 +87,9 @@ impl Redirections {
                 Err(error) => tracing::info!(
                     tenant = &*context.tenant,
                     flow = &*context.flow,
-                    contact = target.as_str(),
-                    "redirection not followed: {error}"
+                    contact = Pii::uri(target.as_str()).shown(),
+                    "redirection not followed: {}",
+                    Pii::text(&error.to_string())
                 ),
             }
         }
@@ -167,7 +169,11 @@ impl LegShared {
             inner.redirections = None;
             return false;
         };
-        tracing::debug!(call = self.session.id, to = request.uri, "redirected");
+        tracing::debug!(
+            call = self.session.id,
+            to = Pii::uri(&request.uri).shown(),
+            "redirected"
+        );
         inner.facts.redirected(request.uri.clone());
         inner.phase = Phase::RingingOut;
         inner.remote_body = None;

@@ -20,6 +20,7 @@ use super::facts::lossy;
 use super::leg::{LegInner, LegShared, Phase};
 use super::text;
 use crate::config::Capability;
+use crate::pii::Pii;
 
 /// What a REFER gets that nobody decides.
 const UNDECIDED: u16 = 603;
@@ -223,7 +224,7 @@ impl LegShared {
         };
         // The time for a decision was over, or the call is: the peer has been told.
         if let Err(error) = done {
-            tracing::debug!(%error, "decision about a REFER came too late");
+            tracing::debug!(error = %Pii::text(&error.to_string()), "decision about a REFER came too late");
         }
     }
 }

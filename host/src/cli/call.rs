@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow};
 use super::host::Host;
 use super::{Failure, log};
 use crate::config::{Config, Listen, LogFormat};
+use crate::pii::Shown;
 use crate::plugin::{Outcome, RunReport};
 use crate::tenant::{Job, JobArgs};
 
@@ -81,6 +82,10 @@ impl Call {
         let _log = log::start(
             LogFormat::Text,
             level.as_deref(),
+            Shown {
+                redact: config.log.redact,
+                digits: config.log.digits,
+            },
             config.limits.host.log_queue_lines,
             None,
         )

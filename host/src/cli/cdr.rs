@@ -1,12 +1,12 @@
 //! `callbox cdr`: reads the records of calls that are over.
 
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 
-use super::{Failure, when};
+use super::{Failure, pii_key, when};
 use crate::config::{Config, RecordStore};
 use crate::record::{Filter, HungUpBy, Leg, Reader, Record};
 use crate::unix_time::now_ms;
@@ -51,7 +51,8 @@ pub(super) struct Cdr {
     /// That ended so: finished, failed, panicked, out-of-fuel-burst, …
     #[arg(long, value_name = "NAME")]
     outcome: Option<String>,
-    /// With a leg from or to this number; NUMBER* for all that begin so.
+    /// With a leg from or to this number; NUMBER* for all that begin so. Redacted records are found by the whole number (with
+    /// the pii.key of the state folder) or by its tag.
     #[arg(long, value_name = "NUMBER")]
     number: Option<String>,
     /// So many at most: the latest.
@@ -67,8 +68,9 @@ pub(super) struct Cdr {
 
 impl Cdr {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let filter = self.filter().map_err(Failure::NotTried)?;
-        let file = self.record_file().map_err(Failure::NotTried)?;
+        let mut filter = self.filter().map_err(Failure::NotTried)?;
+        let (file, state_dir) = self.record_file().map_err(Failure::NotTried)?;
+        filter.number_tag = self.number_tag(&state_dir).map_err(Failure::NotTried)?;
         let records = Reader::open(&file)
             .and_then(|reader| reader.find(&filter))
             .map_err(|error| Failure::Failed(error.into()))?;
@@ -86,11 +88,13 @@ impl Cdr {
         }
     }
 
-    fn record_file(&self) -> anyhow::Result<PathBuf> {
+    /// The records, and the folder where the key is if they are redacted.
+    fn record_file(&self) -> anyhow::Result<(PathBuf, PathBuf)> {
         if let Some(file) = &self.file {
-            return Ok(file.clone());
+            let folder = file.parent().unwrap_or_else(|| Path::new("")).to_owned();
+            return Ok((file.clone(), folder));
         }
-        let named = self.config.as_deref().unwrap_or_else(|| std::path::Path::new(""));
+        let named = self.config.as_deref().unwrap_or_else(|| Path::new(""));
         let config = Config::load(named)?;
         match config.records.store {
             RecordStore::Sqlite => {}
@@ -113,10 +117,23 @@ impl Cdr {
                 ));
             }
         }
-        config
-            .records
-            .file(&config.state_dir)
+        if config.records.redact && self.number.as_ref().is_some_and(|number| number.ends_with('*')) {
+            return Err(anyhow!(
+                "{} redacts its records, so the beginning of a number finds none: name the whole number",
+                named.display()
+            ));
+        }
+        let file = config.records.file(&config.state_dir);
+        file.map(|file| (file, config.state_dir))
             .ok_or_else(|| anyhow!("{} names no record file", named.display()))
+    }
+
+    /// How redacted records name the number that is wanted.
+    fn number_tag(&self, state_dir: &Path) -> anyhow::Result<Option<String>> {
+        let Some(number) = self.number.as_ref().filter(|number| !number.ends_with('*')) else {
+            return Ok(None);
+        };
+        Ok(pii_key::open(state_dir)?.map(|redaction| redaction.number(number)))
     }
 
     fn filter(&self) -> anyhow::Result<Filter> {
@@ -140,6 +157,7 @@ impl Cdr {
             until_ms: time(&self.until, "until")?,
             outcome: self.outcome.clone(),
             number: self.number.clone(),
+            number_tag: None,
             most: self.limit,
         })
     }

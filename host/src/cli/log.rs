@@ -11,12 +11,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::admin::LogLines;
 use crate::config::LogFormat;
 use crate::metrics::LogTally;
+use crate::pii::{self, Shown};
 
 /// How long the first line of a batch waits for more.
 const GATHER: Duration = Duration::from_millis(10);
@@ -162,13 +166,21 @@ fn write(
     }
 }
 
+/// Of what other libraries write, that which nobody wrote with persons in mind is left out under redaction.
+fn ours_or_important(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target().split("::").next().unwrap_or_default();
+    matches!(target, "callbox" | "callbox_sip" | "flow" | "sip") || *metadata.level() <= Level::INFO
+}
+
 /// Sends all tracing events to standard error from now on, and to who follows the log.
 pub(super) fn start(
     format: LogFormat,
     level: Option<&str>,
+    shown: Shown,
     lines: usize,
     followers: Option<LogLines>,
 ) -> anyhow::Result<Log> {
+    pii::show(shown);
     let level = level.unwrap_or("info");
     let filter = EnvFilter::try_new(level).with_context(|| {
         format!("{level:?} is not a log level; write one of error, warn, info, debug, trace")
@@ -179,13 +191,16 @@ pub(super) fn start(
         .with_env_filter(filter)
         .with_writer(writer)
         .with_target(true);
+    let others = filter_fn(move |metadata| !shown.redact || ours_or_important(metadata));
     let installed = match format {
-        LogFormat::Text => builder.with_ansi(false).try_init(),
+        LogFormat::Text => builder.with_ansi(false).finish().with(others).try_init(),
         LogFormat::Json => builder
             .json()
             .with_current_span(true)
             .with_span_list(false)
             .flatten_event(true)
+            .finish()
+            .with(others)
             .try_init(),
     };
     installed.map_err(|error| anyhow!("logging was set up twice: {error}"))?;

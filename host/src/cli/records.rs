@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::pii_key;
 use crate::config::{Config, RecordStore, Records};
-use crate::record::{Bounds, JsonLines, Recorder, Sink, Sqlite, WhenFull, Writer};
+use crate::record::{Bounds, JsonLines, Recorder, Redacting, Sink, Sqlite, WhenFull, Writer};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -29,6 +30,10 @@ pub(super) fn start(
         RecordStore::Sqlite => Box::new(Sqlite::new(file, records.fsync, keep)),
         RecordStore::Postgresql => server(records)?,
         RecordStore::None => return Ok((Recorder::none(), None)),
+    };
+    let sink = match records.redact {
+        true => Box::new(Redacting::new(sink, pii_key::open_or_make(state_dir)?)),
+        false => sink,
     };
     let bounds = Bounds {
         queue: limits.queue,

@@ -15,6 +15,7 @@ use super::state_dir::StateDir;
 use super::{Failure, log, records};
 use crate::admin::LogLines;
 use crate::config::{Config, Listen, LogFormat};
+use crate::pii::Shown;
 use crate::tenant::{LedgerFile, Loaded, Reloader};
 use crate::wire::Wire;
 
@@ -47,6 +48,9 @@ pub(super) struct Serve {
     /// error, warn, info, debug, trace, or a filter such as info,callbox::wire=debug.
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Write numbers and addresses into the log as tags, whatever the configuration says.
+    #[arg(long)]
+    log_redact: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -74,6 +78,10 @@ impl Serve {
         let log = log::start(
             format,
             level.as_deref(),
+            Shown {
+                redact: self.log_redact || config.log.redact,
+                digits: config.log.digits,
+            },
             config.limits.host.log_queue_lines,
             Some(lines.clone()),
         )

@@ -24,6 +24,8 @@ pub struct Admin {
     pub socket: PathBuf,
     /// `listen` with `token_file` or `token_env`: none opens no port.
     pub tcp: Option<AdminTcp>,
+    /// `redact`: numbers and addresses of calls are shown as tags.
+    pub redact: bool,
 }
 
 /// A TCP address of the admin API, and what a client must show there.
@@ -39,11 +41,13 @@ pub(super) fn read(source: &Source<'_>, section: Option<Section<'_, '_>>, state_
     let mut admin = Admin {
         socket: state_dir.join(SOCKET),
         tcp: None,
+        redact: false,
     };
     let Some(mut section) = section else { return admin };
     if let Some(socket) = section.string("socket") {
         admin.socket = source.path(&socket.value);
     }
+    admin.redact = section.boolean("redact").unwrap_or_default();
     let listen = section.string("listen").and_then(|text| {
         let parsed = text.value.parse::<SocketAddr>().ok();
         if parsed.is_none() {

@@ -26,6 +26,8 @@ pub struct Records {
     pub refused: bool,
     /// `when_full = "refuse-calls"`: no call without a place for its record.
     pub refuse_calls: bool,
+    /// `redact`: numbers and addresses are kept as tags, under a key that stays in the state folder.
+    pub redact: bool,
 }
 
 /// Where records go.
@@ -116,9 +118,13 @@ pub(super) fn read(source: &Source<'_>, section: Option<Section<'_, '_>>) -> Rec
         }
     }
     records.refused = section.boolean("refused").unwrap_or_default();
-    if records.refused && records.store == RecordStore::None {
-        let text = "is for a store that keeps records; leave it out".to_owned();
-        source.note(section.at(), format!("{}.refused", section.path()), text);
+    records.redact = section.boolean("redact").unwrap_or_default();
+    let kept = [("refused", records.refused), ("redact", records.redact)];
+    for (key, _) in kept.into_iter().filter(|(_, said)| *said) {
+        if records.store == RecordStore::None {
+            let text = "is for a store that keeps records; leave it out".to_owned();
+            source.note(section.at(), format!("{}.{key}", section.path()), text);
+        }
     }
     section.finish();
     records
@@ -195,6 +201,7 @@ mod tests {
             ("store = \"jsonl\"\nkeep_days = 3", "records.keep_days"),
             ("store = \"none\"\npath = \"x\"", "is not used by this store"),
             ("store = \"none\"\nfsync = true", "records.fsync"),
+            ("store = \"none\"\nredact = true", "records.redact"),
             ("store = \"none\"\nrefused = true", "records.refused"),
             ("url = \"postgresql://x\"", "is for store = \"postgresql\""),
             ("store = \"postgresql\"", "has no url"),

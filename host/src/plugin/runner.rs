@@ -21,6 +21,7 @@ use super::outcome::{self, Context, Outcome};
 use super::state::{self, CallState};
 use super::trial;
 use crate::call::{Body, Estate, Leg, LegsSummary, Session};
+use crate::pii::Pii;
 
 /// What a caller hears when the flow ends without having answered or rejected the call.
 const NOT_ANSWERED: u16 = 480;
@@ -453,11 +454,19 @@ impl RunReport {
                 record,
                 heir = self.heir,
                 "the flow {}",
-                self.outcome
+                Pii::text(&self.outcome.to_string())
             );
         } else if record.is_some() || !matches!(self.outcome, Outcome::Finished) {
             // The flow's own words, which its author looks for in the log.
-            tracing::info!(outcome, fuel, memory, record, "the flow {}", self.outcome);
+            let outcome_text = self.outcome.to_string();
+            tracing::info!(
+                outcome,
+                fuel,
+                memory,
+                record,
+                "the flow {}",
+                Pii::text(&outcome_text)
+            );
         } else {
             tracing::debug!(outcome, fuel, memory, "the flow {}", self.outcome);
         }
@@ -468,7 +477,7 @@ impl RunReport {
         let fields: Vec<String> = self
             .record
             .iter()
-            .map(|(key, value)| format!("{key}={value:?}"))
+            .map(|(key, value)| format!("{key}={:?}", Pii::field(value)))
             .collect();
         (!fields.is_empty()).then(|| fields.join(" "))
     }

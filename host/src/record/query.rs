@@ -31,6 +31,8 @@ pub struct Filter {
     pub outcome: Option<String>,
     /// With a leg from or to this number; one that ends in `*` is the beginning of a number.
     pub number: Option<String>,
+    /// The same number as redacted records name it.
+    pub number_tag: Option<String>,
     /// So many at most: the latest.
     pub most: usize,
 }
@@ -164,9 +166,13 @@ impl Filter {
         if let Some(number) = &self.number {
             match number.strip_suffix('*') {
                 None => {
-                    let number = Value::from(number.clone());
-                    conditions.push("id IN (SELECT record FROM legs WHERE ani = ? UNION SELECT record FROM legs WHERE dnis = ?)");
-                    values.extend([number.clone(), number]);
+                    let tag = self.number_tag.as_ref().unwrap_or(number);
+                    conditions.push(
+                        "id IN (SELECT record FROM legs WHERE ani IN (?, ?) UNION SELECT record FROM legs WHERE dnis IN (?, ?))",
+                    );
+                    for name in [number, tag, number, tag] {
+                        values.push(Value::from(name.clone()));
+                    }
                 }
                 // A range rather than LIKE: it uses the index, and no letter of a number means something to it.
                 Some(begin) => {

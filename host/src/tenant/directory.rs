@@ -23,6 +23,7 @@ use crate::call::{
 };
 use crate::config::limits::{self, VersionLimits};
 use crate::config::{Config, DrainTarget};
+use crate::pii::Pii;
 use crate::plugin::{Heir, Loader, TrapPolicy, run_call_for};
 use crate::record::Recorder;
 
@@ -240,8 +241,8 @@ impl Directory {
                 if let Some(waits) = call.wait_for_registration(&self.room) {
                     return waits;
                 }
-                // Strings of the peer are recorded as debug values: quoted, control characters escaped.
-                tracing::info!(call = call.call_id(), user, %source, "404: no route");
+                // Strings are recorded as debug values: quoted, control characters escaped.
+                tracing::info!(call = call.call_id(), user = Pii::number(&user).shown(), %source, "404: no route");
                 return Err(Refusal::new(404));
             }
         };

@@ -14,6 +14,7 @@ use super::bind::Listener;
 use super::hep::{Mirror, Tap};
 use super::inbox::{Inbound, InboxSender};
 use super::ladder::{Ladder, Peer};
+use super::message_log;
 use super::shard::ShardIndex;
 use super::stats::{Counters, count};
 use super::table::Table;
@@ -70,6 +71,7 @@ impl Shared {
         to: (Protocol, Peer<'_>),
         message: &[u8],
     ) {
+        message_log::tell(sent, to.0, &to.1, message);
         if let Some(ladder) = self.ladders.get(usize::from(shard.0)) {
             ladder.note(at, sent, to.0, &to.1, message);
         }

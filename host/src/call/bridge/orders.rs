@@ -10,6 +10,7 @@ use super::{News, Note};
 use crate::call::facts;
 use crate::call::leg::{LegInner, LegShared};
 use crate::call::media_addresses;
+use crate::pii::Pii;
 
 /// One order.
 pub(in crate::call) enum Order {
@@ -85,7 +86,7 @@ impl Order {
                         Ok(())
                     }
                     Err(error) => {
-                        tracing::debug!(%error, "relayed offer not sent");
+                        tracing::debug!(error = %Pii::text(&error.to_string()), "relayed offer not sent");
                         let (bridge, side) = (Arc::clone(&bridged.bridge), bridged.side);
                         let news = News::NotSent(match error {
                             EndpointError::WrongState(_) => Unsent::Busy,
@@ -118,7 +119,7 @@ impl Order {
         };
         if let Err(error) = done {
             // It has crossed the end of what it is about, of which the bridge hears by itself.
-            tracing::debug!(%error, "order of a bridge came too late");
+            tracing::debug!(error = %Pii::text(&error.to_string()), "order of a bridge came too late");
         }
         None
     }
