@@ -38,6 +38,7 @@ mod state_dir;
 mod status;
 mod table;
 mod tail;
+mod traces;
 mod traps;
 mod versions;
 mod when;

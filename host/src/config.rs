@@ -33,6 +33,7 @@ mod metrics;
 mod number;
 mod on_trap;
 mod origin;
+mod otel;
 mod policy;
 mod premium;
 mod reader;
@@ -64,6 +65,7 @@ pub use metrics::Metrics;
 pub use number::NumberRule;
 pub use on_trap::OnTrap;
 pub use origin::Origin;
+pub use otel::Otel;
 pub use policy::Policy;
 pub use premium::PremiumList;
 pub use records::{RecordStore, Records};
@@ -121,6 +123,8 @@ pub struct Config {
     pub drain: Drain,
     /// `[hep]`: None copies no message.
     pub hep: Option<Hep>,
+    /// `[otel]`: None traces no call.
+    pub otel: Option<Otel>,
     /// `[limits]` and its sub-tables.
     pub limits: Limits,
     /// `[dialling]`
@@ -193,6 +197,7 @@ impl Config {
         let records = records::read(source, root.section("records"));
         let drain = drain::read(source, root.section("drain"));
         let hep = hep::read(source, root.section("hep"));
+        let otel = otel::read(source, root.section("otel"));
         let limits = Self::limits(source, root.section("limits"));
         let dialling = dialling::read(source, root.section("dialling"));
         let ceiling = grants::ceiling(source, root.section("ceiling"));
@@ -222,6 +227,7 @@ impl Config {
             records,
             drain,
             hep,
+            otel,
             limits,
             dialling,
             tenants: everyone.tenants,

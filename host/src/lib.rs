@@ -15,5 +15,6 @@ pub mod pii;
 pub mod plugin;
 pub mod record;
 pub mod tenant;
+pub mod trace;
 mod unix_time;
 pub mod wire;

@@ -37,6 +37,7 @@ mod runs;
 mod schedule;
 mod siblings;
 mod tally;
+mod trace;
 mod traps;
 mod trunk;
 mod versions;

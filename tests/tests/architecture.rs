@@ -35,7 +35,7 @@ fn arrows_run_one_way() {
         "plugin" => Some(30),
         "call" => Some(20),
         "wire" => Some(10),
-        "config" | "record" => Some(0),
+        "config" | "record" | "trace" => Some(0),
         "unix_time" | "histogram" | "pii" => Some(-1),
         _ => None,
     };

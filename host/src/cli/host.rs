@@ -12,14 +12,15 @@ use anyhow::{Context, anyhow};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::process;
 use super::wire_config::wire_config;
+use super::{process, traces};
 use crate::admin::{self, LogLines, Node};
 use crate::call::{Exchange, IncomingCalls, Neighbours, ShardQueue};
 use crate::config::Config;
 use crate::metrics::LogTally;
 use crate::plugin::{Engine, Loader};
 use crate::tenant::{Directory, Reloader};
+use crate::trace::Exporter;
 use crate::wire::{self, Wire};
 
 /// All of a host but its sockets.
@@ -34,6 +35,7 @@ pub(super) struct Host {
     pub(super) calls_max: usize,
     drain: Duration,
     grace: Duration,
+    traces: Option<Exporter>,
 }
 
 impl Host {
@@ -50,14 +52,23 @@ impl Host {
         }
         let engine = Engine::new(&config.limits.plugin, calls_max).context("cannot start")?;
         let calls_max = engine.calls_max();
+        let (tracer, exporter) = traces::start(config.otel.as_ref())?.unzip();
+        if let Some(tracer) = &tracer {
+            engine.note_host_calls(tracer.sampler().clone());
+        }
         let cache = config.cache_dir.clone().map_or_else(default_cache, Ok)?;
         let program = std::env::current_exe().context("cannot find callbox itself, which compiles flows")?;
         let loader = Loader::new(engine, &cache, program)
             .with_context(|| format!("cannot keep compiled flows in {} (cache_dir)", cache.display()))?;
         let flows = flow_runtime()?;
+        let directory = Directory::new(config, calls_max, flows.handle().clone());
+        if let Some(tracer) = tracer {
+            directory.trace_to(tracer);
+        }
         Ok(Self {
             control: control_runtime()?,
-            directory: Directory::new(config, calls_max, flows.handle().clone()),
+            directory,
+            traces: exporter,
             flows,
             loader,
             calls_max,
@@ -126,6 +137,9 @@ impl Host {
             );
         }
         wire.shutdown();
+        if let Some(exporter) = self.traces {
+            exporter.stop(traces::FLUSH);
+        }
         // A flow that computes goes on until its next turn; the process does not wait for it.
         self.flows.shutdown_background();
     }

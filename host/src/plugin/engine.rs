@@ -6,7 +6,7 @@
 //! `tenant`, so that one call too many gets a 503 and not a failed instantiation. Knows nothing of SIP or tenants.
 
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
@@ -14,9 +14,11 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use super::capacity::{Capacity, Shortage};
 use super::fair::Fair;
 use super::host_api;
+use super::host_calls::HostCalls;
 use super::state::CallState;
 use crate::config::limits::PluginLimits;
 use crate::histogram::Histogram;
+use crate::trace::Sampler;
 
 /// What one linear memory reserves: with all of a 32-bit address space behind it no access needs a bounds check.
 const MEMORY_RESERVATION: u64 = 4 << 30;
@@ -63,6 +65,7 @@ struct Shared {
     code_hash: u64,
     fair: Fair,
     instantiations: Histogram,
+    sampler: OnceLock<Sampler>,
 }
 
 impl Engine {
@@ -94,8 +97,22 @@ impl Engine {
                 code_hash,
                 fair: Fair::new(threads()),
                 instantiations: Histogram::default(),
+                sampler: OnceLock::new(),
             }),
         })
+    }
+
+    /// From now on the host calls of the sessions that it takes are noted. The first one that is given stays.
+    pub fn note_host_calls(&self, sampler: Sampler) {
+        drop(self.shared.sampler.set(sampler));
+    }
+
+    /// Where the host calls of this session are noted, if they are.
+    pub(super) fn host_calls_of(&self, session: &str) -> Option<Box<HostCalls>> {
+        let sampler = self.shared.sampler.get()?;
+        sampler
+            .takes_host_calls(session)
+            .then(|| Box::new(HostCalls::new()))
     }
 
     /// Calls at once that the pool holds; at most the `calls_max` it was made with.

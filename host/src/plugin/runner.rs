@@ -16,6 +16,7 @@ use super::engine::Engine;
 use super::fair::Turn;
 use super::fuel::Budget;
 use super::host_api::{self, bindings::Entry};
+use super::host_calls::HostCalls;
 use super::loader::FlowVersion;
 use super::outcome::{self, Context, Outcome};
 use super::state::{self, CallState};
@@ -105,6 +106,8 @@ pub struct RunReport {
     pub heir: Option<String>,
     /// What the flow wrote into the record of its call.
     pub record: Vec<(String, String)>,
+    /// What it asked of the host, where that was noted.
+    pub host_calls: Option<Box<HostCalls>>,
 }
 
 /// What an instance is asked to do.
@@ -282,6 +285,9 @@ async fn run(
         store.data_mut().meter.entering_host(counter);
     }
     let mut state = store.into_data();
+    if let Some(calls) = &mut state.host_calls {
+        calls.end();
+    }
     let suppressed_lines = state.close_log();
     let mut last_lines = state.log.last_lines();
     context.budget = state.meter.ended();
@@ -333,6 +339,7 @@ async fn run(
         reported,
         heir: inheritance.as_ref().map(|heir| heir.session.id().to_owned()),
         record: state.session.record_fields(),
+        host_calls: state.host_calls.take(),
     };
     report.log();
     (report, inheritance)
@@ -354,7 +361,9 @@ fn open(
     life: Duration,
 ) -> Result<Store<CallState>, (wasmtime::Error, Session)> {
     let limits = engine.limits();
+    let host_calls = engine.host_calls_of(session.id());
     let mut store = Store::new(engine.wasmtime(), CallState::new(session, limits, turn, life));
+    store.data_mut().host_calls = host_calls;
     store.limiter(|state| &mut state.holdings);
     store.set_hostcall_fuel(limits.hostcall_fuel);
     store.set_max_component_handles(limits.handles_max);
@@ -434,6 +443,7 @@ impl RunReport {
             reported: None,
             heir: None,
             record: Vec::new(),
+            host_calls: None,
         };
         report.log();
         report

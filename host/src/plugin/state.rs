@@ -19,6 +19,7 @@ use wasmtime_wasi::{Rng, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use super::fair::{Turn, give_way};
 use super::flow_log::{FlowLog, Level, Output};
 use super::fuel::Meter;
+use super::host_calls::HostCalls;
 use super::memory::Holdings;
 use crate::call::{Leg, Session};
 use crate::config::limits::PluginLimits;
@@ -34,6 +35,8 @@ pub(super) struct CallState {
     pub(super) holdings: Holdings,
     pub(super) log: FlowLog,
     pub(super) turn: Turn,
+    /// What it asks of the host, where somebody wants to know.
+    pub(super) host_calls: Option<Box<HostCalls>>,
     /// Bytes that WASI has moved for the guest since the last account.
     wasi_bytes: Arc<AtomicU64>,
     ends: Instant,
@@ -59,6 +62,7 @@ impl CallState {
             meter: Meter::new(limits),
             ends: Instant::now() + life,
             turn,
+            host_calls: None,
             wasi_bytes: Arc::default(),
             wasi: None,
         }
@@ -69,9 +73,12 @@ impl CallState {
         self.ends
     }
 
-    /// Begins a host function: pays for the bytes that it takes from the guest (the call itself is paid at the
+    /// Begins a host function, whose name is for traces: pays for the bytes that it takes from the guest (the call itself is paid at the
     /// [`Border`]), and lets others run when the guest's turn is over.
-    pub(super) async fn enter(&mut self, bytes: usize) {
+    pub(super) async fn enter(&mut self, name: &'static str, bytes: usize) {
+        if let Some(calls) = &mut self.host_calls {
+            calls.begin(name);
+        }
         self.meter.charge(bytes as u64);
         if self.meter.take_turn_over() {
             give_way().await;
@@ -137,6 +144,9 @@ impl Border {
             }
             CallHook::ReturningFromHost => {
                 let state = store.data_mut();
+                if let Some(calls) = &mut state.host_calls {
+                    calls.end();
+                }
                 let bytes = state.wasi_bytes.swap(0, Ordering::Relaxed);
                 state.meter.charge(bytes.saturating_mul(WASI_BYTE));
                 let counter = state.meter.leaving_host()?;

@@ -62,6 +62,7 @@ impl Changes {
             ("metrics", started.metrics != after.metrics),
             ("drain", started.drain != after.drain),
             ("hep", started.hep != after.hep),
+            ("otel", started.otel != after.otel),
             ("records", started.records != after.records),
         ];
         for (key, _) in differ.into_iter().filter(|(_, differs)| *differs) {

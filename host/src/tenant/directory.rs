@@ -26,6 +26,7 @@ use crate::config::{Config, DrainTarget};
 use crate::pii::Pii;
 use crate::plugin::{Heir, Loader, TrapPolicy, run_call_for};
 use crate::record::Recorder;
+use crate::trace::Tracer;
 
 /// Files that are read and compiled at the same time; the loader bounds the compilers among them further.
 const LOADS_AT_ONCE: usize = 8;
@@ -52,6 +53,8 @@ pub struct Directory {
     pub(super) recorder: OnceLock<Recorder>,
     /// Calls that were refused leave records too, where that is wanted.
     pub(super) refused_records: RefusedRecords,
+    /// Who wants to know of ended sessions as spans.
+    pub(super) tracer: OnceLock<Tracer>,
     /// Jobs that the configuration starts.
     pub(super) schedules: Mutex<Schedules>,
     /// Where versions are kept, once somebody said so.
@@ -111,6 +114,7 @@ impl Directory {
                 myself: Weak::clone(myself),
                 recorder: OnceLock::new(),
                 refused_records: RefusedRecords::new(config),
+                tracer: OnceLock::new(),
                 keeper: OnceLock::new(),
                 tend: Tending::default(),
                 version_limits: config.limits.versions.clone(),

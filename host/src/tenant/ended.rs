@@ -15,6 +15,7 @@ impl Directory {
     pub(super) fn ended(&self, found: &Found, version: &Version, report: &RunReport) {
         self.judge(found, version, report);
         self.record(found, version, report);
+        self.trace(found, version, report);
         found.flow.tally.count(report);
         if let Some(limit) = report.outcome.limit() {
             limits::hit(limit);

@@ -16,7 +16,7 @@ type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
 impl wit::Host for CallState {
     async fn next(&mut self, timeout: Option<u32>) -> Answer<wit::Event> {
-        self.enter(0).await;
+        self.enter("events.next", 0).await;
         let Self {
             session,
             meter,
@@ -30,7 +30,7 @@ impl wit::Host for CallState {
     }
 
     async fn next_from(&mut self, sources: Vec<u32>, timeout: Option<u32>) -> Answer<wit::Event> {
-        self.enter(sources.len() * 4).await;
+        self.enter("events.next-from", sources.len() * 4).await;
         let Self {
             session,
             meter,
@@ -44,25 +44,25 @@ impl wit::Host for CallState {
     }
 
     async fn poll(&mut self) -> wasmtime::Result<Option<wit::Event>> {
-        self.enter(0).await;
+        self.enter("events.poll", 0).await;
         let Self { session, table, .. } = self;
         session.poll_event().map(|came| event(table, came)).transpose()
     }
 
     async fn set_timer(&mut self, id: u32, after: u32) -> wasmtime::Result<()> {
-        self.enter(0).await;
+        self.enter("events.set-timer", 0).await;
         self.session.set_timer(id, duration(after));
         Ok(())
     }
 
     async fn cancel_timer(&mut self, id: u32) -> wasmtime::Result<()> {
-        self.enter(0).await;
+        self.enter("events.cancel-timer", 0).await;
         self.session.cancel_timer(id);
         Ok(())
     }
 
     async fn decide_offers(&mut self, leg: Resource<Leg>, value: bool) -> wasmtime::Result<()> {
-        self.enter(0).await;
+        self.enter("events.decide-offers", 0).await;
         self.leg(&leg)?.decide_offers(value);
         Ok(())
     }
@@ -111,27 +111,27 @@ fn kind(table: &mut ResourceTable, kind: EventKind) -> wasmtime::Result<wit::Eve
 
 impl wit::HostReferral for CallState {
     async fn target(&mut self, this: Resource<Referral>) -> wasmtime::Result<String> {
-        self.enter(0).await;
+        self.enter("referral.target", 0).await;
         Ok(self.table.get(&this)?.target().to_owned())
     }
     async fn replaces(&mut self, this: Resource<Referral>) -> wasmtime::Result<Option<String>> {
-        self.enter(0).await;
+        self.enter("referral.replaces", 0).await;
         Ok(self.table.get(&this)?.replaces().map(str::to_owned))
     }
     async fn referred_by(&mut self, this: Resource<Referral>) -> wasmtime::Result<Option<String>> {
-        self.enter(0).await;
+        self.enter("referral.referred-by", 0).await;
         Ok(self.table.get(&this)?.referred_by().map(str::to_owned))
     }
     async fn accept(&mut self, this: Resource<Referral>) -> Answer<()> {
-        self.enter(0).await;
+        self.enter("referral.accept", 0).await;
         Ok(self.table.get(&this)?.accept().map_err(error))
     }
     async fn reject(&mut self, this: Resource<Referral>, code: u16) -> Answer<()> {
-        self.enter(0).await;
+        self.enter("referral.reject", 0).await;
         Ok(self.table.get(&this)?.reject(code).map_err(error))
     }
     async fn notify(&mut self, this: Resource<Referral>, status: Status) -> Answer<()> {
-        self.enter(status.reason.len()).await;
+        self.enter("referral.notify", status.reason.len()).await;
         let referral = self.table.get(&this)?;
         Ok(referral.notify(&status_from(status)).map_err(error))
     }
@@ -142,17 +142,18 @@ impl wit::HostReferral for CallState {
 
 impl wit::HostIncomingOffer for CallState {
     async fn body(&mut self, this: Resource<IncomingOffer>) -> wasmtime::Result<Option<Body>> {
-        self.enter(0).await;
+        self.enter("incoming-offer.body", 0).await;
         Ok(self.table.get(&this)?.body().as_ref().map(body))
     }
     async fn answer(&mut self, this: Resource<IncomingOffer>, content: Body) -> Answer<()> {
-        self.enter(body_size(Some(&content))).await;
+        self.enter("incoming-offer.answer", body_size(Some(&content)))
+            .await;
         let offer = self.table.get(&this)?;
         let answered = body_from(&self.session, content).and_then(|content| offer.answer(content));
         Ok(answered.map_err(error))
     }
     async fn reject(&mut self, this: Resource<IncomingOffer>, code: u16) -> Answer<()> {
-        self.enter(0).await;
+        self.enter("incoming-offer.reject", 0).await;
         Ok(self.table.get(&this)?.reject(code).map_err(error))
     }
     async fn drop(&mut self, this: Resource<IncomingOffer>) -> wasmtime::Result<()> {

@@ -56,7 +56,7 @@ impl CallState {
         bytes: usize,
         set: impl FnOnce(&mut T) + Send,
     ) -> wasmtime::Result<()> {
-        self.enter(bytes).await;
+        self.enter("options.set", bytes).await;
         set(&mut self.table.get_mut(choices)?.value);
         Ok(())
     }
@@ -69,7 +69,7 @@ impl CallState {
         parse: impl FnOnce(&Session) -> Result<V, CallError> + Send,
         set: impl FnOnce(&mut T, V) + Send,
     ) -> wasmtime::Result<()> {
-        self.enter(bytes).await;
+        self.enter("options.set", bytes).await;
         let value = parse(&self.session);
         self.table.get_mut(choices)?.take(value, set);
         Ok(())
@@ -78,7 +78,7 @@ impl CallState {
     pub(super) async fn new_choices<T: Default + Send + 'static>(
         &mut self,
     ) -> wasmtime::Result<Resource<Choices<T>>> {
-        self.enter(0).await;
+        self.enter("options.new", 0).await;
         Ok(self.table.push(Choices {
             value: T::default(),
             mistake: None,
@@ -97,7 +97,7 @@ impl CallState {
         text: String,
         list: impl Fn(&mut T) -> &mut Vec<String> + Send,
     ) -> wasmtime::Result<()> {
-        self.enter(text.len()).await;
+        self.enter("options.set", text.len()).await;
         let limit = self.session.context().limits.headers_max;
         let choices = self.table.get_mut(choices)?;
         let room = if list(&mut choices.value).len() >= limit {
@@ -116,7 +116,8 @@ impl CallState {
         header: Header,
         list: impl Fn(&mut T) -> &mut Vec<call::Header> + Send,
     ) -> wasmtime::Result<()> {
-        self.enter(header.name.len() + header.value.len()).await;
+        self.enter("options.set", header.name.len() + header.value.len())
+            .await;
         let limit = self.session.context().limits.headers_max;
         let parsed = self.session.header(&header.name, &header.value);
         let choices = self.table.get_mut(choices)?;

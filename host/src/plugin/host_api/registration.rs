@@ -37,7 +37,7 @@ impl wit::HostRegistration for CallState {
         registrar: String,
         options: Resource<RegisterChoices>,
     ) -> wasmtime::Result<Result<Resource<Registration>, Error>> {
-        self.enter(registrar.len()).await;
+        self.enter("registration.start", registrar.len()).await;
         let Self {
             table,
             meter,
@@ -54,15 +54,15 @@ impl wit::HostRegistration for CallState {
         }
     }
     async fn id(&mut self, this: Resource<Registration>) -> wasmtime::Result<u32> {
-        self.enter(0).await;
+        self.enter("registration.id", 0).await;
         Ok(self.table.get(&this)?.id())
     }
     async fn is_active(&mut self, this: Resource<Registration>) -> wasmtime::Result<bool> {
-        self.enter(0).await;
+        self.enter("registration.is-active", 0).await;
         Ok(self.table.get(&this)?.is_active())
     }
     async fn bindings(&mut self, this: Resource<Registration>) -> wasmtime::Result<Vec<wit::Binding>> {
-        self.enter(0).await;
+        self.enter("registration.bindings", 0).await;
         let bindings = self.table.get(&this)?.bindings().into_iter();
         Ok(bindings
             .map(|binding| wit::Binding {
@@ -76,7 +76,7 @@ impl wit::HostRegistration for CallState {
         this: Resource<Registration>,
         timeout: u32,
     ) -> wasmtime::Result<Result<(), Error>> {
-        self.enter(0).await;
+        self.enter("registration.unregister", 0).await;
         let Self { table, meter, .. } = self;
         let registration = table.get(&this)?;
         Ok(waited(meter, registration.unregister(duration(timeout)))

@@ -26,17 +26,17 @@ type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
 impl wit::HostCall for CallState {
     async fn new(&mut self) -> wasmtime::Result<Resource<Leg>> {
-        self.enter(0).await;
+        self.enter("call.new", 0).await;
         Ok(self.table.push(self.session.leg())?)
     }
 
     async fn id(&mut self, this: Resource<Leg>) -> wasmtime::Result<u32> {
-        self.enter(0).await;
+        self.enter("call.id", 0).await;
         Ok(self.leg(&this)?.id())
     }
 
     async fn state(&mut self, this: Resource<Leg>) -> wasmtime::Result<wit::CallState> {
-        self.enter(0).await;
+        self.enter("call.state", 0).await;
         Ok(match self.leg(&this)?.state() {
             call::CallState::Idle => wit::CallState::Idle,
             call::CallState::RingingOut => wit::CallState::RingingOut,
@@ -51,7 +51,7 @@ impl wit::HostCall for CallState {
     }
 
     async fn direction(&mut self, this: Resource<Leg>) -> wasmtime::Result<wit::Direction> {
-        self.enter(0).await;
+        self.enter("call.direction", 0).await;
         Ok(match self.leg(&this)?.direction() {
             call::Direction::Inbound => wit::Direction::Inbound,
             call::Direction::Outbound => wit::Direction::Outbound,
@@ -66,7 +66,7 @@ impl wit::HostCall for CallState {
         dest: String,
         options: Resource<MakeCallChoices>,
     ) -> Answer<wit::AnswerInfo> {
-        self.enter(dest.len()).await;
+        self.enter("call.make-call", dest.len()).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
         let options = match table.get(&options)?.checked() {
@@ -85,7 +85,7 @@ impl wit::HostCall for CallState {
         dest: String,
         options: Resource<MakeCallChoices>,
     ) -> Answer<()> {
-        self.enter(dest.len()).await;
+        self.enter("call.dial", dest.len()).await;
         let leg = self.leg(&this)?;
         let options = self.table.get(&options)?.checked();
         Ok(options
@@ -95,14 +95,15 @@ impl wit::HostCall for CallState {
     }
 
     async fn cancel(&mut self, this: Resource<Leg>, reason: Option<String>) -> Answer<()> {
-        self.enter(reason.as_ref().map_or(0, String::len)).await;
+        self.enter("call.cancel", reason.as_ref().map_or(0, String::len))
+            .await;
         Ok(self.leg(&this)?.cancel(reason.as_deref()).map_err(error))
     }
 
     // ---- inbound
 
     async fn accept(&mut self, this: Resource<Leg>, service: String, timeout: u32) -> Answer<()> {
-        self.enter(service.len()).await;
+        self.enter("call.accept", service.len()).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
         Ok(waited(meter, leg.accept(&service, duration(timeout)))
@@ -111,7 +112,7 @@ impl wit::HostCall for CallState {
     }
 
     async fn ring(&mut self, this: Resource<Leg>, headers: Vec<Header>) -> Answer<()> {
-        self.enter(size(&headers)).await;
+        self.enter("call.ring", size(&headers)).await;
         let leg = self.leg(&this)?;
         Ok(headers_from(&self.session, &headers)
             .map_err(|mistake| leg.mistaken("ring", Needs::Unanswered, mistake))
@@ -126,7 +127,8 @@ impl wit::HostCall for CallState {
         body: Option<Body>,
         headers: Vec<Header>,
     ) -> Answer<()> {
-        self.enter(size(&headers) + body_size(body.as_ref())).await;
+        self.enter("call.progress", size(&headers) + body_size(body.as_ref()))
+            .await;
         let leg = self.leg(&this)?;
         let parsed = || {
             let body = body.map(|body| body_from(&self.session, body)).transpose()?;
@@ -145,7 +147,8 @@ impl wit::HostCall for CallState {
         headers: Vec<Header>,
         timeout: u32,
     ) -> Answer<()> {
-        self.enter(size(&headers) + body_size(Some(&body))).await;
+        self.enter("call.answer", size(&headers) + body_size(Some(&body)))
+            .await;
         let Self {
             table,
             meter,
@@ -169,8 +172,11 @@ impl wit::HostCall for CallState {
         reason: Option<String>,
         headers: Vec<Header>,
     ) -> Answer<()> {
-        self.enter(size(&headers) + reason.as_ref().map_or(0, String::len))
-            .await;
+        self.enter(
+            "call.reject",
+            size(&headers) + reason.as_ref().map_or(0, String::len),
+        )
+        .await;
         let leg = self.leg(&this)?;
         let headers = headers_from(&self.session, &headers);
         Ok(headers
@@ -180,62 +186,63 @@ impl wit::HostCall for CallState {
     }
 
     async fn redirect(&mut self, this: Resource<Leg>, contacts: Vec<String>) -> Answer<()> {
-        self.enter(contacts.iter().map(String::len).sum()).await;
+        self.enter("call.redirect", contacts.iter().map(String::len).sum())
+            .await;
         Ok(self.leg(&this)?.redirect(&contacts).map_err(error))
     }
 
     // ---- facts
 
     async fn remote_offer(&mut self, this: Resource<Leg>) -> wasmtime::Result<Option<Body>> {
-        self.enter(0).await;
+        self.enter("call.remote-offer", 0).await;
         let given = self.leg(&this)?.remote_offer().as_ref().map(body);
         Ok(self.pay(given))
     }
 
     async fn local_offer(&mut self, this: Resource<Leg>) -> wasmtime::Result<Option<Body>> {
-        self.enter(0).await;
+        self.enter("call.local-offer", 0).await;
         let given = self.leg(&this)?.local_offer().as_ref().map(body);
         Ok(self.pay(given))
     }
 
     async fn ani(&mut self, this: Resource<Leg>) -> wasmtime::Result<String> {
-        self.enter(0).await;
+        self.enter("call.ani", 0).await;
         let given = self.leg(&this)?.ani();
         Ok(self.pay(given))
     }
 
     async fn dnis(&mut self, this: Resource<Leg>) -> wasmtime::Result<String> {
-        self.enter(0).await;
+        self.enter("call.dnis", 0).await;
         let given = self.leg(&this)?.dnis();
         Ok(self.pay(given))
     }
 
     async fn request_uri(&mut self, this: Resource<Leg>) -> wasmtime::Result<String> {
-        self.enter(0).await;
+        self.enter("call.request-uri", 0).await;
         let given = self.leg(&this)?.request_uri();
         Ok(self.pay(given))
     }
 
     async fn from_uri(&mut self, this: Resource<Leg>) -> wasmtime::Result<String> {
-        self.enter(0).await;
+        self.enter("call.from-uri", 0).await;
         let given = self.leg(&this)?.from_uri();
         Ok(self.pay(given))
     }
 
     async fn to_uri(&mut self, this: Resource<Leg>) -> wasmtime::Result<String> {
-        self.enter(0).await;
+        self.enter("call.to-uri", 0).await;
         let given = self.leg(&this)?.to_uri();
         Ok(self.pay(given))
     }
 
     async fn sip_call_id(&mut self, this: Resource<Leg>) -> wasmtime::Result<String> {
-        self.enter(0).await;
+        self.enter("call.sip-call-id", 0).await;
         let given = self.leg(&this)?.sip_call_id();
         Ok(self.pay(given))
     }
 
     async fn header(&mut self, this: Resource<Leg>, name: String) -> wasmtime::Result<Vec<String>> {
-        self.enter(name.len()).await;
+        self.enter("call.header", name.len()).await;
         let given = self.leg(&this)?.header(&name);
         Ok(self.pay(given))
     }
@@ -243,7 +250,7 @@ impl wit::HostCall for CallState {
     // ---- DTMF
 
     async fn wait_for_dtmf(&mut self, this: Resource<Leg>, timeout: u32) -> Answer<wit::Dtmf> {
-        self.enter(0).await;
+        self.enter("call.wait-for-dtmf", 0).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
         Ok(waited(meter, leg.wait_for_dtmf(duration(timeout)))
@@ -264,7 +271,7 @@ impl wit::HostCall for CallState {
             wit::DigitPattern::Length(digits) => DigitPattern::Length(digits),
             wit::DigitPattern::Terminator(keys) => DigitPattern::Terminator(keys),
         };
-        self.enter(cost(&pattern)).await;
+        self.enter("call.gather-digits", cost(&pattern)).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
         let options = match table.get(&options)?.checked() {
@@ -278,19 +285,19 @@ impl wit::HostCall for CallState {
     }
 
     async fn dtmf_buffer(&mut self, this: Resource<Leg>) -> wasmtime::Result<String> {
-        self.enter(0).await;
+        self.enter("call.dtmf-buffer", 0).await;
         let given = self.leg(&this)?.dtmf_buffer();
         Ok(self.pay(given))
     }
 
     async fn clean_dtmf_buffer(&mut self, this: Resource<Leg>) -> wasmtime::Result<()> {
-        self.enter(0).await;
+        self.enter("call.clean-dtmf-buffer", 0).await;
         self.leg(&this)?.clean_dtmf_buffer();
         Ok(())
     }
 
     async fn send_dtmf(&mut self, this: Resource<Leg>, digits: String, length: u32, gap: u32) -> Answer<()> {
-        self.enter(digits.len()).await;
+        self.enter("call.send-dtmf", digits.len()).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
         Ok(
@@ -309,7 +316,8 @@ impl wit::HostCall for CallState {
         headers: Vec<Header>,
         wait: Option<u32>,
     ) -> Answer<Option<wit::InfoResponse>> {
-        self.enter(size(&headers) + body_size(Some(&content))).await;
+        self.enter("call.send-info", size(&headers) + body_size(Some(&content)))
+            .await;
         let Self {
             table,
             meter,
@@ -332,7 +340,7 @@ impl wit::HostCall for CallState {
     }
 
     async fn wait_for_info(&mut self, this: Resource<Leg>, timeout: u32) -> Answer<wit::InfoRequest> {
-        self.enter(0).await;
+        self.enter("call.wait-for-info", 0).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
         Ok(waited(meter, leg.wait_for_info(duration(timeout)))
@@ -342,13 +350,13 @@ impl wit::HostCall for CallState {
     }
 
     async fn clean_info_buffer(&mut self, this: Resource<Leg>) -> wasmtime::Result<()> {
-        self.enter(0).await;
+        self.enter("call.clean-info-buffer", 0).await;
         self.leg(&this)?.clean_info_buffer();
         Ok(())
     }
 
     async fn send_message(&mut self, this: Resource<Leg>, content: Body, timeout: u32) -> Answer<Status> {
-        self.enter(body_size(Some(&content))).await;
+        self.enter("call.send-message", body_size(Some(&content))).await;
         let Self {
             table,
             meter,
@@ -374,7 +382,7 @@ impl wit::HostCall for CallState {
         this: Resource<Leg>,
         options: Resource<ReofferChoices>,
     ) -> Answer<wit::AnswerInfo> {
-        self.enter(0).await;
+        self.enter("call.reoffer", 0).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
         match table.get(&options)?.checked() {
@@ -387,14 +395,14 @@ impl wit::HostCall for CallState {
     }
 
     async fn hold(&mut self, this: Resource<Leg>) -> Answer<()> {
-        self.enter(0).await;
+        self.enter("call.hold", 0).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
         Ok(waited(meter, leg.hold()).await.map_err(error))
     }
 
     async fn resume(&mut self, this: Resource<Leg>) -> Answer<()> {
-        self.enter(0).await;
+        self.enter("call.resume", 0).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
         Ok(waited(meter, leg.resume()).await.map_err(error))
@@ -408,7 +416,7 @@ impl wit::HostCall for CallState {
         dest: String,
         options: Resource<TransferChoices>,
     ) -> Answer<wit::TransferResult> {
-        self.enter(dest.len()).await;
+        self.enter("call.blind-transfer", dest.len()).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
         match table.get(&options)?.checked() {
@@ -430,7 +438,7 @@ impl wit::HostCall for CallState {
         other: Resource<Leg>,
         options: Resource<TransferChoices>,
     ) -> Answer<wit::TransferResult> {
-        self.enter(0).await;
+        self.enter("call.attended-transfer", 0).await;
         let Self { table, meter, .. } = self;
         let (leg, other) = (table.get(&this)?, table.get(&other)?);
         match table.get(&options)?.checked() {
@@ -449,12 +457,13 @@ impl wit::HostCall for CallState {
     // ---- end
 
     async fn hangup(&mut self, this: Resource<Leg>, reason: Option<String>) -> Answer<()> {
-        self.enter(reason.as_ref().map_or(0, String::len)).await;
+        self.enter("call.hangup", reason.as_ref().map_or(0, String::len))
+            .await;
         Ok(self.leg(&this)?.hangup(reason.as_deref()).map_err(error))
     }
 
     async fn wait_for_hangup(&mut self, this: Resource<Leg>, timeout: Option<u32>) -> Answer<HangupInfo> {
-        self.enter(0).await;
+        self.enter("call.wait-for-hangup", 0).await;
         let Self { table, meter, .. } = self;
         let leg = table.get(&this)?;
         Ok(waited(meter, leg.wait_for_hangup(timeout.map(duration)))
@@ -477,7 +486,7 @@ impl wit::Host for CallState {
         b: Resource<Leg>,
         options: Resource<BridgeChoices>,
     ) -> Answer<()> {
-        self.enter(0).await;
+        self.enter("sipcall.bridge", 0).await;
         let Self {
             table,
             meter,
@@ -492,7 +501,7 @@ impl wit::Host for CallState {
     }
 
     async fn unbridge(&mut self, a: Resource<Leg>) -> Answer<()> {
-        self.enter(0).await;
+        self.enter("sipcall.unbridge", 0).await;
         let leg = self.table.get(&a)?;
         Ok(self.session.unbridge(leg).map_err(error))
     }

@@ -57,7 +57,8 @@ impl wit::HostSubscription for CallState {
         event_package: String,
         options: Resource<SubscribeChoices>,
     ) -> wasmtime::Result<Result<Resource<Subscription>, Error>> {
-        self.enter(server.len() + event_package.len()).await;
+        self.enter("subscription.start", server.len() + event_package.len())
+            .await;
         let Self {
             table,
             meter,
@@ -74,11 +75,11 @@ impl wit::HostSubscription for CallState {
         }
     }
     async fn id(&mut self, this: Resource<Subscription>) -> wasmtime::Result<u32> {
-        self.enter(0).await;
+        self.enter("subscription.id", 0).await;
         Ok(self.table.get(&this)?.id())
     }
     async fn state(&mut self, this: Resource<Subscription>) -> wasmtime::Result<wit::SubscriptionState> {
-        self.enter(0).await;
+        self.enter("subscription.state", 0).await;
         Ok(state(self.table.get(&this)?.state()))
     }
     async fn wait_for_notify(
@@ -86,7 +87,7 @@ impl wit::HostSubscription for CallState {
         this: Resource<Subscription>,
         timeout: u32,
     ) -> wasmtime::Result<Result<wit::Notification, Error>> {
-        self.enter(0).await;
+        self.enter("subscription.wait-for-notify", 0).await;
         let Self { table, meter, .. } = self;
         let subscription = table.get(&this)?;
         Ok(waited(meter, subscription.wait_for_notify(duration(timeout)))
@@ -95,7 +96,7 @@ impl wit::HostSubscription for CallState {
             .map_err(error))
     }
     async fn clean_notify_buffer(&mut self, this: Resource<Subscription>) -> wasmtime::Result<()> {
-        self.enter(0).await;
+        self.enter("subscription.clean-notify-buffer", 0).await;
         self.table.get(&this)?.clean_notify_buffer();
         Ok(())
     }
@@ -104,7 +105,7 @@ impl wit::HostSubscription for CallState {
         this: Resource<Subscription>,
         timeout: u32,
     ) -> wasmtime::Result<Result<(), Error>> {
-        self.enter(0).await;
+        self.enter("subscription.unsubscribe", 0).await;
         let Self { table, meter, .. } = self;
         let subscription = table.get(&this)?;
         Ok(waited(meter, subscription.unsubscribe(duration(timeout)))
