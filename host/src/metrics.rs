@@ -35,7 +35,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::config::limits;
+    use crate::call::TenantBounds;
+    use crate::config::limits::{self, TenantLimits};
 
     #[test]
     fn names_are_of_the_right_form_and_stand_once() {
@@ -58,10 +59,23 @@ mod tests {
     #[test]
     fn every_metric_that_the_table_of_limits_names_exists() {
         let named: BTreeSet<&str> = limits::table().filter_map(limits::Limit::metric).collect();
-        assert_eq!(named.len(), 2);
+        assert!(named.len() > 5, "{named:?}");
         for name in named {
             let family = families().find(|family| family.name == name);
-            assert!(family.is_some_and(|it| it.labels.contains(&"limit")), "{name}");
+            let by_limit = [limits::HITS, limits::TENANT_HITS].contains(&name);
+            assert!(
+                family.is_some_and(|it| it.labels.contains(&"limit") == by_limit),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_row_of_a_tenant_that_claims_to_be_counted_is_read() {
+        let read = TenantBounds::new("acme", &TenantLimits::default()).readings();
+        for row in TenantLimits::ROWS {
+            let is_read = read.iter().any(|reading| reading.limit == row.name);
+            assert_eq!(row.metric() == Some(limits::TENANT_HITS), is_read, "{row}");
         }
     }
 }

@@ -56,10 +56,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
 /// What is wrong with a body, by the status that axum would have answered.
 pub(super) fn of_body(status: StatusCode, text: String) -> Problem {
     match status {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem {
-            limit: Some("limits.admin.body_max_bytes".to_owned()),
-            ..Problem::new(status, "too-large", "The body is too large", text)
-        },
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(status, "too-large", "The body is too large", text)
+            .hit("limits.admin.body_max_bytes"),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::new(status, "media-type", "Not this media type", text),
         _ => Problem::invalid(text),
     }
@@ -83,15 +81,13 @@ pub(super) async fn no_such_method(method: Method, uri: Uri) -> Problem {
 pub(super) async fn in_time(State(ms): State<u64>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(Duration::from_millis(ms), next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem {
-            limit: Some("limits.admin.request_ms".to_owned()),
-            ..Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too-slow",
-                "It took too long",
-                format!("not done within {ms} ms (limits.admin.request_ms)"),
-            )
-        }
+        Err(_) => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-slow",
+            "It took too long",
+            format!("not done within {ms} ms (limits.admin.request_ms)"),
+        )
+        .hit("limits.admin.request_ms")
         .into_response(),
     }
 }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::call::{CallError, Denial};
+use crate::config::limits;
 
 /// The media type of problems.
 const PROBLEM_JSON: &str = "application/problem+json";
@@ -82,6 +83,16 @@ impl Problem {
         Self {
             limit: Some(name.to_owned()),
             ..Self::new(status, "limit", "A limit was hit", format!("{name} reached"))
+        }
+    }
+
+    /// The same, for a limit that is hit here and that nobody has counted yet.
+    #[must_use]
+    pub(super) fn hit(self, limit: &'static str) -> Self {
+        limits::hit(limit);
+        Self {
+            limit: Some(limit.to_owned()),
+            ..self
         }
     }
 

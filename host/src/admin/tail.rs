@@ -76,7 +76,8 @@ pub(super) fn routes() -> Routes {
 
 async fn follow(State(node): State<Arc<Node>>, Query(filter): Query<Filter>) -> Result<Response, Problem> {
     let place = Arc::clone(&node.streams).try_acquire_owned();
-    let place = place.map_err(|_| Problem::limit("limits.admin.streams_max"))?;
+    let place =
+        place.map_err(|_| Problem::limit("limits.admin.streams_max").hit("limits.admin.streams_max"))?;
     let mut lines = node.log.0.subscribe();
     let (sender, receiver) = mpsc::channel(ON_THE_WAY);
     tokio::spawn(async move {

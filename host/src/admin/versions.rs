@@ -135,17 +135,13 @@ async fn roll_back(
 }
 
 fn too_large(most: usize) -> Problem {
-    Problem {
-        limit: Some("limits.plugin.component_max_bytes".to_owned()),
-        ..Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
-            "The body is too large",
-            format!(
-                "a flow has at most {most} bytes (limits.plugin.component_max_bytes), and must arrive whole"
-            ),
-        )
-    }
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "too-large",
+        "The body is too large",
+        format!("a flow has at most {most} bytes (limits.plugin.component_max_bytes), and must arrive whole"),
+    )
+    .hit("limits.plugin.component_max_bytes")
 }
 
 fn refusal(flow: &str, error: DeployError) -> Problem {
@@ -153,7 +149,7 @@ fn refusal(flow: &str, error: DeployError) -> Problem {
         DeployError::UnknownFlow(..) => Problem::unknown("flow", flow),
         DeployError::NoChange(NoChange::TooManyPins(_)) => Problem {
             detail: error.to_string(),
-            ..Problem::limit("limits.versions.pins_max")
+            ..Problem::limit("limits.versions.pins_max").hit("limits.versions.pins_max")
         },
         DeployError::Busy(_) | DeployError::NoChange(_) | DeployError::NotHere => {
             Problem::conflict(error.to_string())

@@ -13,6 +13,7 @@ use super::events::EventKind;
 use super::facts;
 use super::info::InfoRequest;
 use super::leg::{AnswerInfo, Direction, LegInner, LegShared, Pending, Phase};
+use crate::config::limits;
 
 /// Digits remembered by `dtmf-buffer`; the oldest go first.
 const TYPED_MAX: usize = 256;
@@ -157,7 +158,7 @@ impl LegShared {
     }
 
     fn info_came(&self, inner: &mut LegInner, request: &Message) {
-        let limits = &self.session.context.limits;
+        let infos_max = self.session.context.limits.infos_max;
         let content_type = request
             .header(callbox_sip::message::HeaderName::ContentType)
             .unwrap_or_default();
@@ -166,7 +167,8 @@ impl LegShared {
             None => {
                 let info = InfoRequest::of(request);
                 let ticket = self.session.post(self.id, EventKind::Info(info.clone()));
-                if inner.infos.len() >= limits.infos_max {
+                if inner.infos.len() >= infos_max {
+                    limits::hit("limits.call.infos_max");
                     inner.infos.pop_front();
                 }
                 inner.infos.push_back((ticket, info));
@@ -178,6 +180,7 @@ impl LegShared {
     pub(super) fn digit_came(&self, inner: &mut LegInner, dtmf: Dtmf) {
         let ticket = self.session.post(self.id, EventKind::Dtmf(dtmf));
         if inner.digits.len() >= self.session.context.limits.digits_max {
+            limits::hit("limits.call.digits_max");
             inner.digits.pop_front();
         }
         inner.digits.push_back((ticket, dtmf));
@@ -270,12 +273,50 @@ impl LegInner {
     }
 }
 
+/// The row of the table of limits that an endpoint means, which has no names but its own.
+fn full_name(name: &'static str) -> &'static str {
+    match name {
+        "legs_max" => "limits.sip.legs_max",
+        "transactions_max" => "limits.sip.transactions_max",
+        "registrations_max" => "limits.sip.registrations_max",
+        "subscriptions_max" => "limits.sip.subscriptions_max",
+        "requests_per_leg_max" => "limits.sip.requests_per_leg_max",
+        "refers_per_leg_max" => "limits.sip.refers_per_leg_max",
+        "contacts_max" => "limits.sip.contacts_max",
+        "accepts_max" => "limits.sip.accepts_max",
+        other => other,
+    }
+}
+
 /// Why the endpoint refused a command, in the contract's words.
 pub(super) fn refusal(error: &EndpointError) -> CallError {
     match error {
-        EndpointError::Limit(name) => CallError::limit(name),
+        EndpointError::Limit(name) => CallError::limit(full_name(name)),
         EndpointError::Invalid(text) => CallError::Invalid(text.to_string()),
         EndpointError::WrongState(text) => CallError::WrongState((*text).to_owned()),
         EndpointError::NoSuchLeg => CallError::WrongState("the leg is over".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::limits::SipLimits;
+
+    #[test]
+    fn an_endpoints_limit_is_told_by_the_name_of_its_row() {
+        let literal = regex::Regex::new(r#"EndpointError::Limit\("([a-z_]+)"\)"#).unwrap();
+        let mut found = 0;
+        for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sip/src/usage")).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            for name in literal.captures_iter(&text) {
+                let name: &'static str = name[1].to_owned().leak();
+                assert!(SipLimits::default().get(name).is_some(), "{name} is no row");
+                assert_eq!(full_name(name), format!("limits.sip.{name}"));
+                found += 1;
+            }
+        }
+        assert!(found > 8, "only {found} were found");
     }
 }

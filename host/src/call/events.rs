@@ -16,6 +16,7 @@ use super::leg::{AnswerInfo, Leg};
 use super::referral::Referral;
 use super::subscription::Notification;
 use super::text::Body;
+use crate::config::limits;
 
 /// Something that happened to a session.
 #[derive(Debug)]
@@ -135,11 +136,13 @@ impl Mailbox {
             {
                 Some(oldest) => {
                     lost = self.queue.remove(oldest).map(|(_, event)| event);
-                    self.lost = self.lost.saturating_add(1);
+                    limits::hit("limits.call.mailbox_events");
+                    self.lose_one();
                 }
                 None if event.kind.must_be_kept() => {}
                 None => {
-                    self.lost = self.lost.saturating_add(1);
+                    limits::hit("limits.call.mailbox_events");
+                    self.lose_one();
                     return (ticket, Some(event));
                 }
             }

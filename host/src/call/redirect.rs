@@ -22,6 +22,7 @@ use super::options::{Login, MakeCallOptions};
 use super::policy::{DialGrant, DialRequest};
 use super::session::SessionContext;
 use super::target::DialTarget;
+use crate::config::limits::{self, CallLimits};
 use crate::pii::Pii;
 
 /// What an attempt that may be redirected keeps.
@@ -99,8 +100,13 @@ impl Redirections {
     /// Queues the Contacts of a 3xx in the order of their q (RFC 3261 §20.10), before what waited already: they are
     /// where the callee is found instead of the one that sent the 3xx.
     fn take_contacts(&mut self, response: &Message, context: &SessionContext) {
-        let limits = &context.limits;
-        if self.followed >= limits.redirects_max {
+        let CallLimits {
+            redirects_max,
+            redirect_contacts_max,
+            ..
+        } = *context.limits;
+        if self.followed >= redirects_max {
+            limits::hit("limits.call.redirects_max");
             return;
         }
         self.followed += 1;
@@ -116,12 +122,15 @@ impl Redirections {
                 _ => None,
             })
             .filter(|(_, target)| !secured || is_secured(target.as_str()))
-            .take(limits.redirect_contacts_max)
+            .take(redirect_contacts_max)
             .collect();
         found.sort_by_key(|(q, _)| std::cmp::Reverse(*q));
         let mut at = 0;
         for (_, target) in found {
-            let room = self.known.len() <= limits.redirect_contacts_max;
+            let room = self.known.len() <= redirect_contacts_max;
+            if !room {
+                limits::hit("limits.call.redirect_contacts_max");
+            }
             if room && !self.known.iter().any(|known| equivalent(known, &target)) {
                 self.known.push(target.clone());
                 self.waiting.insert(at, target);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::config::limits::CallLimits;
+use crate::config::limits::{self, CallLimits};
 
 use super::allowance::Allowance;
 use super::command::Scheduled;
@@ -295,7 +295,10 @@ impl Session {
             let full = inner.timers.len() >= self.shared.context.limits.timers_max;
             match inner.timers.iter_mut().find(|timer| timer.0 == id) {
                 Some(timer) => timer.1 = at,
-                None if full => inner.mailbox.lose_one(),
+                None if full => {
+                    limits::hit("limits.call.timers_max");
+                    inner.mailbox.lose_one();
+                }
                 None => inner.timers.push((id, at)),
             }
         }

@@ -25,7 +25,7 @@ use super::session::{Session, SessionShared};
 use super::target::DialTarget;
 use super::tenant_bounds::Place;
 use super::text::{self, Body, Header, ReceivedHeader};
-use crate::config::Capability;
+use crate::config::{Capability, limits};
 
 /// How to subscribe.
 #[derive(Debug, Clone)]
@@ -405,11 +405,12 @@ impl SubscriptionShared {
     }
 
     fn keep(&self, inner: &mut Inner, notification: Notification) {
-        let limits = &self.session.context.limits;
+        let most = self.session.context.limits.notifications_max;
         let ticket = self
             .session
             .post(self.id, EventKind::Notify(Box::new(notification.clone())));
-        if inner.queue.len() >= limits.notifications_max {
+        if inner.queue.len() >= most {
+            limits::hit("limits.call.notifications_max");
             inner.queue.pop_front();
         }
         inner.queue.push_back((ticket, notification));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::config::limits::CallLimits;
+use crate::config::limits::{self, CallLimits};
 
 use super::error::{CallError, Denial};
 use super::tenant_bounds::TenantBounds;
@@ -130,6 +130,7 @@ impl Header {
             return Err(CallError::Denied(Denial::Header(name.to_owned())));
         }
         if name.len() + value.len() > limits.header_max_bytes {
+            limits::hit("limits.call.header_max_bytes");
             return Err(CallError::invalid(format!(
                 "header {name} has {} bytes, {} at most",
                 name.len() + value.len(),
@@ -204,6 +205,7 @@ impl Body {
         let content_type = content_type.trim();
         let mime = self::content_type(content_type)?;
         if data.len() > limits.body_max_bytes {
+            limits::hit("limits.call.body_max_bytes");
             return Err(CallError::invalid(format!(
                 "body has {} bytes, {} at most",
                 data.len(),

@@ -45,8 +45,9 @@ fn markdown(out: &mut impl Write, limits: &Table) -> io::Result<()> {
         out,
         "# Limits\n\nEvery bound of callbox. Written by `callbox limits --markdown > docs/limits.md` from the one table in\n\
          `host/src/config/limits.rs`; a test fails when the two differ. A number out of its range is refused at the start.\n\
-         A metric counts hits; its label `limit` names the row, as in `limit=\"limits.call.legs_max\"`, and that of a tenant has \
-         the\nlabel `tenant` too."
+         A metric tells of hits ([metrics.md](metrics.md)): those of the name `…limit_hits_total` count them row by row, with the \
+         label\n`limit`, as in `limit=\"limits.call.legs_max\"`, and that of a tenant has the label `tenant` too. A burst is counted with \
+         its rate."
     )?;
     let mut group = "";
     for row in table() {

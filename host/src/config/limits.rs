@@ -8,10 +8,12 @@
 //! Entry points: [`Limits`] and [`table`].
 
 mod hits;
+mod metric;
 
 use std::fmt;
 
 pub use hits::{hit, hits};
+pub use metric::{HITS, TENANT_HITS};
 
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,17 +35,10 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// The metric that counts how often it was hit, in which the label `limit` names the row; none for a number that is no
-    /// bound. Those of a tenant have the label `tenant` too.
+    /// The name of the row as it is written in configurations, logs and metrics: `limits.call.legs_max`.
     #[must_use]
-    pub fn metric(&self) -> Option<&'static str> {
-        if self.when_hit.starts_with("not a bound") {
-            None
-        } else if self.group == TENANT {
-            Some("callbox_tenant_limit_hits_total")
-        } else {
-            Some("callbox_limit_hits_total")
-        }
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.group, self.name)
     }
 }
 

@@ -101,4 +101,26 @@ pub(super) const FAMILIES: &[Family] = &[
     plain!(Counter "callbox_lookups_total", "Names looked up.", |s| s.wire.lookups),
     plain!(Counter "callbox_lookups_failed_total",
         "Names without an address, or without an answer in time. A rise is a resolver that is down.", |s| s.wire.lookups_failed),
+    Family {
+        name: "callbox_hep_sent_total",
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Copies of messages sent to the HEP collector, if there is one.",
+        read: |snapshot, series| {
+            if let Some((sent, _)) = snapshot.mirrored {
+                series.put(&[], sent);
+            }
+        },
+    },
+    Family {
+        name: "callbox_hep_dropped_total",
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Copies that did not get to the HEP collector. A rise is a collector that is gone; calls go on.",
+        read: |snapshot, series| {
+            if let Some((_, dropped)) = snapshot.mirrored {
+                series.put(&[], dropped);
+            }
+        },
+    },
 ];

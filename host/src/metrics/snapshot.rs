@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub(super) stats: Stats,
     pub(super) handovers: Vec<usize>,
     pub(super) connections: usize,
+    /// Copies for a HEP collector: taken by the kernel, and lost; none without one.
+    pub(super) mirrored: Option<(u64, u64)>,
     pub(super) log: (u64, u64, u64),
     pub(super) started: SystemTime,
     pub(super) process: Process,
@@ -59,17 +61,18 @@ impl Sources {
             stats: self.wire.endpoint_stats(),
             handovers: self.wire.handovers(),
             connections: self.wire.connections(),
+            mirrored: self.wire.mirrored(),
             log: self.log.read(),
             started: self.started,
             process: process::read(),
             hits: Vec::new(),
         };
         snapshot.hits = limits::hits()
-            .filter(|(row, _)| row.metric().is_some())
+            .filter(|(row, _)| row.metric() == Some(limits::HITS))
             .map(|(row, hits)| {
-                let name = format!("{}.{}", row.group, row.name);
-                let hits = snapshot.counted_elsewhere(&name).unwrap_or(hits);
-                (name, hits)
+                let name = row.full_name();
+                let more = snapshot.counted_elsewhere(&name);
+                (name, hits.saturating_add(more))
             })
             .collect();
         snapshot
@@ -77,16 +80,18 @@ impl Sources {
 }
 
 impl Snapshot {
-    /// Hits of a row whose layer has a counter of its own for it, which is cheaper where there may be thousands a second.
-    fn counted_elsewhere(&self, row: &str) -> Option<u64> {
-        Some(match row {
+    /// Hits of a row for which its layer has a counter of its own, which is cheaper where there may be thousands a second.
+    fn counted_elsewhere(&self, row: &str) -> u64 {
+        match row {
             "limits.log_queue_lines" => self.log.1,
             "limits.wire.udp_send_queue" => self.wire.datagrams_unsent,
             "limits.wire.handover_queue" => self.wire.handover_dropped,
             "limits.wire.tcp_write_queue_bytes" => self.wire.write_queue_closed,
             "limits.wire.tcp_idle_ms" => self.wire.idle_closed,
-            _ => return None,
-        })
+            "limits.sip.legs_max" => self.stats.overload_legs,
+            "limits.sip.transactions_max" => self.stats.overload.saturating_sub(self.stats.overload_legs),
+            _ => 0,
+        }
     }
 
     /// Seconds since 1970.

@@ -22,7 +22,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
 
 use super::{engine, outcome, source};
-use crate::config::limits::PluginLimits;
+use crate::config::limits::{self, PluginLimits};
 
 /// Bytes of the child's stderr that are read: a reason, not a core dump.
 const REASON_MAX_BYTES: u64 = 8 << 10;
@@ -125,6 +125,7 @@ impl Compiler {
             Err(_) => {
                 let _ = child.start_kill();
                 let _ = child.wait().await;
+                limits::hit("limits.plugin.compile_wall_ms");
                 Err(CompileError::TooLong(limits.compile_wall_ms))
             }
             Ok(Err(source)) => Err(fail(source)),
@@ -154,9 +155,11 @@ fn judge(status: ExitStatus, reason: &[u8], limits: &PluginLimits) -> Result<(),
     let signal = |signal: Signal| status.signal() == Some(signal.as_raw());
     // The hard limit kills what ignored the soft one.
     if signal(Signal::XCPU) || signal(Signal::KILL) {
+        limits::hit("limits.plugin.compile_cpu_s");
         return Err(CompileError::TooSlow(limits.compile_cpu_s));
     }
     if words.contains("memory allocation of") || words.contains("out of memory") {
+        limits::hit("limits.plugin.compile_memory_bytes");
         return Err(CompileError::TooLarge(limits.compile_memory_bytes));
     }
     Err(CompileError::Crashed {

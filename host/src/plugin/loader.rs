@@ -22,7 +22,7 @@ use super::inspect::Inspection;
 use super::source::{NotWasm, Source};
 use super::state::CallState;
 use super::{native_code, outcome};
-use crate::config::limits::PluginLimits;
+use crate::config::limits::{self, PluginLimits};
 
 /// A file was not loaded. The text says what is wrong with it and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -222,6 +222,7 @@ impl Loader {
     async fn compile(&self, bytes: Vec<u8>) -> Result<(Component, Inspection, Use), LoadError> {
         let limit = self.engine.limits().component_max_bytes;
         if bytes.len() > limit {
+            limits::hit("limits.plugin.component_max_bytes");
             return Err(LoadError::TooBig { limit });
         }
         let source = Source::recognise(&bytes)?;

@@ -24,6 +24,7 @@ use super::shared::Shared;
 use super::stats::count;
 use super::stream;
 use super::udp::UdpSender;
+use crate::config::limits;
 
 /// Sends with a token that are remembered to match an ICMP error with. The error comes back within a round trip, so
 /// older ones are of no use.
@@ -259,7 +260,10 @@ impl Outlet {
         match self.names.find(&host, now, waiting) {
             Answer::Known(addresses, waiting) => self.send_resolved(&addresses, waiting),
             Answer::Waits => {}
-            Answer::Full(waiting) => self.note(waiting.token, Err(TransportFailure::QueueFull)),
+            Answer::Full(waiting) => {
+                limits::hit("limits.wire.name_waiting");
+                self.note(waiting.token, Err(TransportFailure::QueueFull));
+            }
             Answer::Ask => {
                 let shared = Arc::clone(&self.shared);
                 tokio::spawn(look_up(

@@ -13,7 +13,9 @@ use super::shard::ShardIndex;
 /// Numbers of an endpoint that are read one by one: those that may fall, and those that only rise.
 macro_rules! tally {
     (alive: $($alive:ident),*; so far: $($stat:ident),*;) => {
+        // Each shard writes its own at every turn: two of them in one cache line would cost each other that line.
         #[derive(Debug, Default)]
+        #[repr(align(128))]
         struct Tally {
             $( $alive: AtomicUsize, )*
             population: [AtomicUsize; callbox_sip::transaction::STATES.len()],
@@ -55,7 +57,7 @@ macro_rules! tally {
 
 tally! {
     alive: legs, registrations, subscriptions, transactions, dialogs, timers;
-    so far: malformed_answered, malformed_dropped, strays, absorbed, retransmitted, overload, undrained_inputs,
+    so far: malformed_answered, malformed_dropped, strays, absorbed, retransmitted, overload, overload_legs, undrained_inputs,
         invariant_breaks;
 }
 

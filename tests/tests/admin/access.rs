@@ -86,6 +86,7 @@ fn a_port_wants_its_token() {
     with(&format!("{TOKEN}x")).assert_problem(401, "token");
     assert_eq!(with(TOKEN).status(), 200);
     admin.get("/v1/nowhere").assert_problem(401, "token");
+    admin.get("/metrics").assert_problem(401, "token");
 
     let url = format!("http://{address}");
     let run = |token: &str| {

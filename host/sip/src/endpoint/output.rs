@@ -100,6 +100,8 @@ pub struct Stats {
     pub retransmitted: u64,
     /// Requests refused with 503 because a limit was reached.
     pub overload: u64,
+    /// Those of them that were INVITEs, because there were as many legs as may be.
+    pub overload_legs: u64,
     /// Inputs given before the outputs of the last one were drained (a fault of the caller).
     pub undrained_inputs: u64,
     /// Broken invariants: the call concerned was dropped (a fault of this crate).

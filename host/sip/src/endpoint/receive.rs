@@ -192,7 +192,9 @@ impl Endpoint {
             return self.refuse(path, &request, 482, None, b"");
         }
         let limits = &self.config.limits;
-        if self.live_legs >= limits.legs_max || self.transactions() >= limits.transactions_max {
+        let full_of_legs = self.live_legs >= limits.legs_max;
+        if full_of_legs || self.transactions() >= limits.transactions_max {
+            self.stats.overload_legs += u64::from(full_of_legs);
             return self.refuse_overload(path, &request);
         }
         if let Some(lines) = checks::unknown_extensions(&request) {
