@@ -12,6 +12,7 @@ use super::Routes;
 use super::input::Query;
 use super::node::Node;
 use super::problem::Problem;
+use crate::pii::Redaction;
 use crate::tenant;
 use crate::unix_time;
 
@@ -72,11 +73,11 @@ async fn list(State(node): State<Arc<Node>>, Query(filter): Query<Filter>) -> Re
         .directory
         .traps(tenant)
         .ok_or_else(|| Problem::unknown("tenant", tenant.unwrap_or_default()))?;
-    let traps = traps.iter().map(|trap| of(trap)).collect();
+    let traps = traps.iter().map(|trap| of(trap, node.redaction())).collect();
     Ok(Json(Traps { traps }))
 }
 
-fn of(trap: &tenant::Trap) -> Trap {
+fn of(trap: &tenant::Trap, redaction: Option<&Redaction>) -> Trap {
     Trap {
         at_ms: unix_time::ms(trap.at),
         tenant: trap.tenant.to_string(),
@@ -86,7 +87,10 @@ fn of(trap: &tenant::Trap) -> Trap {
         call: trap.call.clone(),
         outcome: trap.outcome.to_owned(),
         limit: trap.limit.map(str::to_owned),
-        text: trap.text.clone(),
+        text: match redaction {
+            Some(redaction) => redaction.text(&trap.text),
+            None => trap.text.clone(),
+        },
         backtrace: trap.backtrace.clone(),
         last_lines: trap.last_lines.clone(),
         fuel: trap.fuel,

@@ -1,8 +1,8 @@
 //! A store whose records name nobody: numbers and addresses become tags on their way into another store.
 //!
 //! It runs on the thread that writes, so calls do not pay for it. Entry type: [`Redacting`]. Invariant: what is not redacted
-//! reaches no store behind it, not even when a batch is tried again. What a flow wrote itself (its fields, the text
-//! of its error) is its tenant's and stays.
+//! reaches no store behind it, not even when a batch is tried again. The fields that a flow wrote are its tenant's and stay; the
+//! text of its error is often one of the host's, handed on, so what looks like a number or an address in it becomes a tag.
 
 use super::entry::{HungUpBy, Leg, Record};
 use super::sink::{Sink, StoreError};
@@ -49,6 +49,7 @@ impl Sink for Redacting {
         let redacted: Vec<Record> = batch
             .iter()
             .map(|record| Record {
+                outcome_text: record.outcome_text.as_ref().map(|text| self.redaction.text(text)),
                 legs: record.legs.iter().map(|leg| self.leg(leg)).collect(),
                 ..record.clone()
             })
@@ -86,6 +87,7 @@ mod tests {
         let mut long = sample(2);
         long.legs[0].ani = "+442071838750".to_owned();
         long.legs[0].reason = Some("moved to sip:carol@c.example".to_owned());
+        long.outcome_text = Some("invalid argument: sip:dave@d.example leads nowhere".to_owned());
         sink.write(&[long]).unwrap();
 
         let find = |number: &str, tag: Option<String>| {
@@ -102,7 +104,7 @@ mod tests {
         let found = find(number, Some(redaction.number(number)));
         assert_eq!(found.len(), 1);
         let text = format!("{found:?}");
-        for name in ["2071838", "carol", "bob", "sip:ivr@"] {
+        for name in ["2071838", "carol", "dave", "bob", "sip:ivr@"] {
             assert!(!text.contains(name), "{name}: {text}");
         }
         assert!(text.contains("~") && text.contains("@example.com") && text.contains("call-2@peer"));
