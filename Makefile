@@ -65,7 +65,7 @@ peers: ## SIPp, Kamailio, baresip and Lua 5.1 from Debian's packages
 	  echo "the tests need$$missing. On Debian: sudo apt-get install --no-install-recommends$$missing" >&2; exit 1; \
 	fi
 
-test-postgresql: ## call records in a PostgreSQL of their own (Debian: postgresql)
+test-postgresql: flows ## call records in a PostgreSQL of their own (Debian: postgresql)
 	CARGO="$(CARGO)" tests/postgresql.sh
 
 bench: ## criterion: parse, build, a transaction round, an instance
