@@ -22,6 +22,9 @@ use crate::tenant::flow::Version;
 use crate::tenant::plan::Found;
 use crate::unix_time::now_ms;
 
+/// The longest that somebody who brings or changes a version waits for the flow's turn.
+const TURN: Duration = Duration::from_secs(2);
+
 /// What compiles the versions of a host and where they are kept.
 pub(in crate::tenant) struct Keeper {
     loader: Loader,
@@ -125,7 +128,7 @@ impl Directory {
         let found = self.flow_named(flow)?;
         let by = by.to_owned();
         self.detached(move |directory| async move {
-            let _turn = directory.turn(&found)?;
+            let _turn = directory.turn(&found).await?;
             directory.take(&found, bytes, &rollout, From::Hand(&by)).await
         })
         .await
@@ -138,7 +141,7 @@ impl Directory {
     pub async fn promote(&self, flow: &str, number: Option<u32>) -> Result<Deployed, DeployError> {
         let found = self.flow_named(flow)?;
         self.detached(move |directory| async move {
-            let _turn = directory.turn(&found)?;
+            let _turn = directory.turn(&found).await?;
             directory
                 .switch(&found, "promoted", move |line| line.promote(number))
                 .await
@@ -154,7 +157,7 @@ impl Directory {
     pub async fn roll_back(&self, flow: &str, pins: Vec<Pin>) -> Result<Deployed, DeployError> {
         let found = self.flow_named(flow)?;
         self.detached(move |directory| async move {
-            let _turn = directory.turn(&found)?;
+            let _turn = directory.turn(&found).await?;
             directory
                 .switch(&found, "rolled back", move |line| {
                     let current = line.current.ok_or(NoChange::NothingBefore)?;
@@ -183,8 +186,9 @@ impl Directory {
         })
     }
 
-    fn turn<'a>(&self, found: &'a Found) -> Result<tokio::sync::MutexGuard<'a, ()>, DeployError> {
-        let turn = found.flow.versions.turn.try_lock();
+    /// The flow's turn. What is done in the background holds it for a moment: that is worth a wait, a long compilation is not.
+    async fn turn<'a>(&self, found: &'a Found) -> Result<tokio::sync::MutexGuard<'a, ()>, DeployError> {
+        let turn = tokio::time::timeout(TURN, found.flow.versions.turn.lock()).await;
         turn.map_err(|_| DeployError::Busy(name_of(found)))
     }
 
