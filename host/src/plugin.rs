@@ -27,6 +27,7 @@ mod pool;
 mod runner;
 mod source;
 mod state;
+mod threads;
 mod trial;
 
 pub use cache::{CacheError, digest_of};
@@ -44,3 +45,4 @@ pub use runner::{
     Heir, Inheritance, RunKind, RunReport, TrapPolicy, run_call, run_call_for, run_job, try_call, try_job,
 };
 pub use source::{NotWasm, Source};
+pub use threads::{FlowRuntime, FlowThreads};

@@ -140,7 +140,7 @@ impl Beginning {
 }
 
 /// The ended legs of a session.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Past {
     legs: Vec<LegSummary>,
     forgotten: u32,
@@ -155,6 +155,17 @@ impl Past {
         }
         self.legs.push(summary);
     }
+
+    fn with(self, live: Vec<LegSummary>) -> LegsSummary {
+        let Self { mut legs, forgotten } = self;
+        for leg in live {
+            let same = |past: &LegSummary| past.leg == leg.leg && past.started_ms == leg.started_ms;
+            if !legs.iter().any(same) {
+                legs.push(leg);
+            }
+        }
+        LegsSummary { legs, forgotten }
+    }
 }
 
 impl Session {
@@ -162,6 +173,14 @@ impl Session {
     #[must_use]
     pub fn legs_summary(&self) -> LegsSummary {
         self.shared.legs_summary()
+    }
+
+    /// The same of a session that is over: who asks again gets those only that ended since.
+    #[must_use]
+    pub fn take_legs_summary(&self) -> LegsSummary {
+        let live = self.shared.live_summaries();
+        let past = std::mem::take(&mut self.shared.lock().past);
+        past.with(live)
     }
 
     /// When it began, in milliseconds since 1970.
@@ -188,20 +207,13 @@ impl SessionAddress {
 impl SessionShared {
     pub(super) fn legs_summary(&self) -> LegsSummary {
         // Looked at before the past is: a leg that ends in between is seen twice rather than not at all, and taken once.
-        let live: Vec<LegSummary> = self.legs().iter().filter_map(|leg| leg.summary()).collect();
-        let inner = self.lock();
-        let mut summary = LegsSummary {
-            legs: inner.past.legs.clone(),
-            forgotten: inner.past.forgotten,
-        };
-        drop(inner);
-        for leg in live {
-            let same = |past: &LegSummary| past.leg == leg.leg && past.started_ms == leg.started_ms;
-            if !summary.legs.iter().any(same) {
-                summary.legs.push(leg);
-            }
-        }
-        summary
+        let live = self.live_summaries();
+        let past = self.lock().past.clone();
+        past.with(live)
+    }
+
+    fn live_summaries(&self) -> Vec<LegSummary> {
+        self.legs().iter().filter_map(|leg| leg.summary()).collect()
     }
 }
 

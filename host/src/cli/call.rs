@@ -104,7 +104,7 @@ impl Call {
                 return Err(Failure::NotTried(error));
             }
         };
-        let running = host.flows.spawn(job.run());
+        let running = host.flows.runtime().pick().spawn(job.run());
         let report = host.control.block_on(async {
             tokio::select! {
                 report = running => Ok(report.ok().flatten()),

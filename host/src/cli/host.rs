@@ -18,7 +18,7 @@ use crate::admin::{self, LogLines, Node};
 use crate::call::{Exchange, IncomingCalls, Neighbours, ShardQueue};
 use crate::config::Config;
 use crate::metrics::LogTally;
-use crate::plugin::{Engine, Loader};
+use crate::plugin::{Engine, FlowThreads, Loader};
 use crate::tenant::{Directory, Reloader};
 use crate::trace::Exporter;
 use crate::wire::{self, Wire};
@@ -28,7 +28,7 @@ pub(super) struct Host {
     /// Loading, signals, the end: on the main thread.
     pub(super) control: Runtime,
     /// What flows run on.
-    pub(super) flows: Runtime,
+    pub(super) flows: FlowThreads,
     pub(super) directory: Arc<Directory>,
     pub(super) loader: Loader,
     /// How many instances there is room for.
@@ -60,8 +60,8 @@ impl Host {
         let program = std::env::current_exe().context("cannot find callbox itself, which compiles flows")?;
         let loader = Loader::new(engine, &cache, program)
             .with_context(|| format!("cannot keep compiled flows in {} (cache_dir)", cache.display()))?;
-        let flows = flow_runtime()?;
-        let directory = Directory::new(config, calls_max, flows.handle().clone());
+        let flows = flow_threads()?;
+        let directory = Directory::new(config, calls_max, flows.runtime().clone());
         if let Some(tracer) = tracer {
             directory.trace_to(tracer);
         }
@@ -213,21 +213,11 @@ impl Signals {
     }
 }
 
-/// The threads that flows run on: as many as cores, each politer than SIP. Flows wait for times and for SIP, never for
-/// files: a runtime without the system's event queue wakes them with less.
-fn flow_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_time()
-        // A turn of a flow that computes is 50 µs: times that fall due are looked at every few of them, not every 61.
-        .event_interval(8)
-        .thread_name("flow")
-        .on_thread_start(process::be_polite)
-        .build()
-        .map_err(|error| {
-            anyhow!(
-                "cannot start the threads of the flows: {error}; raise the limit of processes (ulimit -u)"
-            )
-        })
+/// The threads that flows run on: as many as cores, each politer than SIP.
+fn flow_threads() -> anyhow::Result<FlowThreads> {
+    FlowThreads::start(process::be_polite).map_err(|error| {
+        anyhow!("cannot start the threads of the flows: {error}; raise the limit of processes (ulimit -u)")
+    })
 }
 
 /// What is neither SIP nor a flow: loading, signals, the end. Runs on the main thread.

@@ -240,7 +240,7 @@ limits! {
     /// `[limits.wire]`: sockets, connections, queues and names.
     ["limits.wire"] WireLimits {
         shards: usize = 0, 0..=256, "threads",
-            "SIP threads; 0 means one for each core.",
+            "SIP threads; 0 means one for every two cores.",
             "not a bound but a size.";
         udp_batch: usize = 64, 1..=1_024, "datagrams",
             "Read in one turn before timers and other sockets get theirs.",

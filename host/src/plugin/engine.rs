@@ -16,6 +16,7 @@ use super::fair::Fair;
 use super::host_api;
 use super::host_calls::HostCalls;
 use super::state::CallState;
+use super::threads;
 use crate::config::limits::PluginLimits;
 use crate::histogram::Histogram;
 use crate::trace::Sampler;
@@ -95,7 +96,7 @@ impl Engine {
                 limits: limits.clone(),
                 capacity,
                 code_hash,
-                fair: Fair::new(threads()),
+                fair: Fair::new(threads::count()),
                 instantiations: Histogram::default(),
                 sampler: OnceLock::new(),
             }),
@@ -152,11 +153,6 @@ impl Engine {
     pub(super) fn code_hash(&self) -> u64 {
         self.shared.code_hash
     }
-}
-
-/// Threads that flows run on: one for each core, as the runtime makes them.
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// How code is generated: by the host and by its compiling child alike.

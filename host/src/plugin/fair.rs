@@ -1,10 +1,10 @@
 //! Whose flow computes next: the flows' threads, shared fairly between tenants.
 //!
 //! A thousand spinning flows of one tenant in a runtime's queue would each get their slice before a call of another
-//! tenant gets its first. So a flow that is woken does not enter that queue: it waits here, as many flows as there are
-//! threads have a *turn* at a time, and a free turn goes to the tenant that has used the least (start-time fair
+//! tenant gets its first. So a flow that is woken does not enter that queue: it waits here, one flow of each thread has a
+//! *turn* at a time, and a free turn goes to the tenant that has used the least on that thread (start-time fair
 //! queueing). A tenant that is alone has all threads; one that was idle saves nothing up. Within a tenant it is first
-//! come, first served.
+//! come, first served. Each thread has a queue and a lock of its own: what one of them does holds no other up.
 //!
 //! A tenant may have so much CPU in the long run and no more (`limits.tenant.cpu_rate`): when that is spent, each of its runs
 //! rests after its turn until time has made up for it. A run that rests holds no turn and no thread.
@@ -22,12 +22,16 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
+use super::threads;
 use crate::call::TenantBounds;
 
 /// The turns of all flows.
 #[derive(Clone)]
 pub(super) struct Fair {
-    shared: Arc<Shared>,
+    /// Those of each of the flows' threads, one at a time.
+    threads: Arc<[Arc<Shared>]>,
+    /// Those of a runtime of another kind, as tests have it.
+    elsewhere: Arc<Shared>,
 }
 
 struct Shared {
@@ -57,7 +61,7 @@ struct Tenant {
 
 /// A call's part in its tenant's turns.
 pub(super) struct Share {
-    fair: Fair,
+    shared: Arc<Shared>,
     tenant: usize,
     bounds: Arc<TenantBounds>,
 }
@@ -147,26 +151,34 @@ pub(super) async fn give_way() {
 }
 
 impl Fair {
-    /// Turns for so many threads.
+    /// Turns on so many threads.
     pub(super) fn new(at_once: usize) -> Self {
-        Self {
-            shared: Arc::new(Shared {
+        let turns = |at_once: usize| {
+            Arc::new(Shared {
                 at_once: at_once.max(1),
                 inner: Mutex::default(),
-            }),
+            })
+        };
+        Self {
+            threads: (0..at_once).map(|_| turns(1)).collect(),
+            elsewhere: turns(at_once),
         }
     }
 
-    /// A part for one call of this tenant.
+    /// A part for one call of this tenant, which stays on the calling thread if that is one of the flows'.
     pub(super) fn share(&self, tenant: &Arc<str>, bounds: Arc<TenantBounds>) -> Share {
-        let mut inner = self.shared.lock();
+        let shared = threads::number()
+            .and_then(|number| self.threads.get(number))
+            .unwrap_or(&self.elsewhere);
+        let mut inner = shared.lock();
         let next = inner.tenants.len();
         let position = *inner.names.entry(Arc::clone(tenant)).or_insert(next);
         if position == next {
             inner.tenants.push(Tenant::default());
         }
+        drop(inner);
         Share {
-            fair: self.clone(),
+            shared: Arc::clone(shared),
             tenant: position,
             bounds,
         }
@@ -179,7 +191,7 @@ impl Share {
         let mut future = pin!(future);
         let run = Run {
             seat: Arc::new(Seat {
-                shared: self.fair.shared,
+                shared: self.shared,
                 tenant: self.tenant,
                 state: Mutex::new(State {
                     place: Place::Idle,
@@ -511,7 +523,7 @@ mod tests {
         fair.share(&name, Arc::default())
             .run(Turn::new(), slices(1, Arc::clone(&done)))
             .await;
-        let inner = fair.shared.lock();
+        let inner = fair.elsewhere.lock();
         assert_eq!(inner.running, 0);
     }
 
@@ -581,7 +593,7 @@ mod tests {
         assert!(so_far < 10, "{so_far} slices without any CPU left");
         run.abort();
         assert!(run.await.unwrap_err().is_cancelled());
-        let inner = fair.shared.lock();
+        let inner = fair.elsewhere.lock();
         assert_eq!((inner.running, inner.order.len()), (0, 0));
     }
 }

@@ -328,7 +328,7 @@ async fn run(
         session: state.session.id().to_owned(),
         kind,
         began_ms: state.session.began_ms(),
-        legs: state.session.legs_summary(),
+        legs: state.session.take_legs_summary(),
         outcome,
         fuel_used: state.meter.used(),
         memory_bytes: state.holdings.memory(),

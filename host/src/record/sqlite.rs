@@ -11,7 +11,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::entry::{HungUpBy, Leg, Record};
 use super::schema;
@@ -158,32 +158,31 @@ fn insert(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()
         "INSERT INTO records (session, kind, tenant, flow, version, began_ms, ended_ms, outcome, outcome_text, \
          limit_hit, fuel, memory_bytes, suppressed_lines, legs_forgotten, fields) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
-         ON CONFLICT (session) DO NOTHING RETURNING id",
+         ON CONFLICT (session) DO NOTHING",
     )?;
-    let id: Option<i64> = statement
-        .query_row(
-            params![
-                record.session,
-                &*record.kind,
-                &*record.tenant,
-                &*record.flow,
-                &*record.version,
-                integer(record.began_ms),
-                integer(record.ended_ms),
-                &*record.outcome,
-                record.outcome_text,
-                record.limit.as_deref(),
-                integer(record.fuel),
-                integer(record.memory_bytes),
-                integer(record.suppressed_lines),
-                record.legs_forgotten,
-                fields(&record.fields),
-            ],
-            |row| row.get(0),
-        )
-        .optional()?;
-    // None: it stands there already, with its legs.
-    let Some(id) = id else { return Ok(()) };
+    // Asking the statement itself for the id (RETURNING) would make a table for the answer each time.
+    let inserted = statement.execute(params![
+        record.session,
+        &*record.kind,
+        &*record.tenant,
+        &*record.flow,
+        &*record.version,
+        integer(record.began_ms),
+        integer(record.ended_ms),
+        &*record.outcome,
+        record.outcome_text,
+        record.limit.as_deref(),
+        integer(record.fuel),
+        integer(record.memory_bytes),
+        integer(record.suppressed_lines),
+        record.legs_forgotten,
+        fields(&record.fields),
+    ])?;
+    if inserted == 0 {
+        // It stands there already, with its legs.
+        return Ok(());
+    }
+    let id = transaction.last_insert_rowid();
     let mut statement = transaction.prepare_cached(
         "INSERT INTO legs (record, position, leg, direction, call_id, ani, dnis, destination, started_ms, rang_ms, \
          answered_ms, ended_ms, code, hung_up_by, q850, reason) \

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -24,7 +23,7 @@ use crate::call::{
 use crate::config::limits::{self, VersionLimits};
 use crate::config::{Config, DrainTarget};
 use crate::pii::Pii;
-use crate::plugin::{Heir, Loader, TrapPolicy, run_call_for};
+use crate::plugin::{FlowRuntime, Heir, Loader, TrapPolicy, run_call_for};
 use crate::record::Recorder;
 use crate::trace::Tracer;
 
@@ -85,10 +84,11 @@ pub struct TenantUsage {
 impl Directory {
     /// The tenants of `config`, whose calls run on `runtime`, `calls_max` of them at most. No flow is loaded yet.
     #[must_use]
-    pub fn new(config: &Config, calls_max: usize, runtime: Handle) -> Arc<Self> {
+    pub fn new(config: &Config, calls_max: usize, runtime: impl Into<FlowRuntime>) -> Arc<Self> {
+        let runtime = runtime.into();
         Arc::new_cyclic(|myself: &Weak<Self>| {
             let retry_after = Duration::from_secs(config.limits.host.retry_after_s.into());
-            let room = WaitingRoom::new(runtime.clone(), &config.limits.call, retry_after);
+            let room = WaitingRoom::new(runtime.pick().clone(), &config.limits.call, retry_after);
             let siblings: Weak<dyn Siblings> = Weak::<Self>::clone(myself);
             let runs = Runs::new(calls_max, config.limits.host.delayed_jobs_max, runtime);
             let ledger = Arc::new(Ledger::default());
@@ -298,9 +298,9 @@ impl Directory {
         self.runs.runtime().spawn(async move {
             let heir = fallback.clone().map(|fallback| fallback as Arc<dyn Heir>);
             let run = run_call_for(Arc::clone(&version.flow), policy, heir, session, leg);
-            let (report, inheritance) = run.await;
+            let (mut report, inheritance) = run.await;
             if let Some(directory) = directory.upgrade() {
-                directory.ended(&found, &version, &report);
+                directory.ended(&found, &version, &mut report);
             }
             drop(listed);
             if let (Some(fallback), Some(inheritance)) = (fallback, inheritance) {

@@ -12,9 +12,8 @@ use crate::config::limits;
 use crate::plugin::RunReport;
 
 impl Directory {
-    pub(super) fn ended(&self, found: &Found, version: &Version, report: &RunReport) {
+    pub(super) fn ended(&self, found: &Found, version: &Version, report: &mut RunReport) {
         self.judge(found, version, report);
-        self.record(found, version, report);
         self.trace(found, version, report);
         found.flow.tally.count(report);
         if let Some(limit) = report.outcome.limit() {
@@ -33,5 +32,7 @@ impl Directory {
                 "a run of this version trapped"
             );
         }
+        // The last, for it takes of the report what it can.
+        self.record(found, version, report);
     }
 }

@@ -86,9 +86,9 @@ impl Fallback {
         let policy = TrapPolicy {
             status: self.found.flow.trap_code,
         };
-        let report = run_call(Arc::clone(&version.flow), policy, session, leg).await;
+        let mut report = run_call(Arc::clone(&version.flow), policy, session, leg).await;
         if let Some(directory) = self.directory.upgrade() {
-            directory.ended(found, version, &report);
+            directory.ended(found, version, &mut report);
         }
     }
 }

@@ -249,9 +249,9 @@ impl Job {
             self.session,
             self.args,
         );
-        let report = run.await;
+        let mut report = run.await;
         if let Some(directory) = self.directory.upgrade() {
-            directory.ended(&self.found, &self.version, &report);
+            directory.ended(&self.found, &self.version, &mut report);
         }
         drop(self.listed);
         drop(permit);

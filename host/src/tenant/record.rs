@@ -29,14 +29,15 @@ impl Directory {
         self.recorder.get().is_some_and(Recorder::refuses_calls)
     }
 
-    pub(super) fn record(&self, found: &Found, version: &Version, report: &RunReport) {
+    /// Moves the legs and the flow's fields out of the report.
+    pub(super) fn record(&self, found: &Found, version: &Version, report: &mut RunReport) {
         if let Some(recorder) = self.recorder.get().filter(|recorder| recorder.keeps()) {
             recorder.keep(Box::new(record_of(found, version, report)));
         }
     }
 }
 
-fn record_of(found: &Found, version: &Version, report: &RunReport) -> Record {
+fn record_of(found: &Found, version: &Version, report: &mut RunReport) -> Record {
     let elapsed = u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX);
     Record {
         session: report.session.clone(),
@@ -52,20 +53,23 @@ fn record_of(found: &Found, version: &Version, report: &RunReport) -> Record {
         fuel: report.fuel_used,
         memory_bytes: report.memory_bytes as u64,
         suppressed_lines: report.suppressed_lines,
-        legs: report.legs.legs.iter().map(leg_of).collect(),
+        legs: std::mem::take(&mut report.legs.legs)
+            .into_iter()
+            .map(leg_of)
+            .collect(),
         legs_forgotten: report.legs.forgotten,
-        fields: report.record.clone(),
+        fields: std::mem::take(&mut report.record),
     }
 }
 
-pub(super) fn leg_of(leg: &LegSummary) -> Leg {
+pub(super) fn leg_of(leg: LegSummary) -> Leg {
     Leg {
         leg: leg.leg,
         inbound: leg.direction == Direction::Inbound,
-        call_id: leg.call_id.clone(),
-        ani: leg.ani.clone(),
-        dnis: leg.dnis.clone(),
-        destination: leg.destination.clone(),
+        call_id: leg.call_id,
+        ani: leg.ani,
+        dnis: leg.dnis,
+        destination: leg.destination,
         started_ms: leg.started_ms,
         rang_ms: leg.rang_ms,
         answered_ms: leg.answered_ms,
@@ -77,6 +81,6 @@ pub(super) fn leg_of(leg: &LegSummary) -> Leg {
             Party::Host => HungUpBy::Host,
         }),
         q850: leg.q850,
-        reason: leg.text.clone(),
+        reason: leg.text,
     }
 }

@@ -51,17 +51,18 @@ impl Directory {
 
 fn keep(recorder: &Recorder, call: &IncomingCall, found: &Found, why: &'static str, code: u16) {
     let (name, leg) = call.refused(code, why);
+    let began_ms = leg.started_ms;
     recorder.keep(Box::new(Record {
         session: name,
         kind: Cow::Borrowed("call"),
         tenant: found.account.name.clone(),
         flow: found.flow.name.clone(),
-        began_ms: leg.started_ms,
-        ended_ms: leg.started_ms,
+        began_ms,
+        ended_ms: began_ms,
         outcome: Cow::Borrowed("refused"),
         outcome_text: Some(format!("{code}: {why}")),
         limit: why.starts_with("limits.").then_some(Cow::Borrowed(why)),
-        legs: vec![leg_of(&leg)],
+        legs: vec![leg_of(leg)],
         ..Record::default()
     }));
 }

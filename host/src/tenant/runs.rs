@@ -13,12 +13,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::entrance::Entrance;
 use super::quota::Quotas;
 use crate::call::{Body, CallError, HostEnd, Session, SessionAddress, ShardQueue};
+use crate::plugin::FlowRuntime;
 
 pub(super) struct Runs {
     permits: Arc<Semaphore>,
     quotas: Quotas,
     permits_in_all: usize,
-    runtime: Handle,
+    runtime: FlowRuntime,
     pub(super) entrance: Entrance,
     ending: watch::Sender<bool>,
     shards: Mutex<Vec<Arc<ShardQueue>>>,
@@ -41,12 +42,12 @@ pub(super) struct Listed {
 
 impl Runs {
     /// `most` runs at a time, on `runtime`; and `delayed` jobs that wait for their time.
-    pub(super) fn new(most: usize, delayed: usize, runtime: Handle) -> Self {
+    pub(super) fn new(most: usize, delayed: usize, runtime: impl Into<FlowRuntime>) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(most)),
             quotas: Quotas::new(most),
             permits_in_all: most,
-            runtime,
+            runtime: runtime.into(),
             entrance: Entrance::default(),
             ending: watch::Sender::new(false),
             shards: Mutex::default(),
@@ -56,8 +57,9 @@ impl Runs {
         }
     }
 
+    /// A thread for one more task.
     pub(super) fn runtime(&self) -> &Handle {
-        &self.runtime
+        self.runtime.pick()
     }
 
     /// How many run.

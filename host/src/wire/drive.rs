@@ -89,6 +89,7 @@ impl<C: ShardCore> Shard<C> {
 
     /// Runs until the wire stops.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.waker.begin();
         for _ in 0..TURNS {
             let mut busy = self.poll_sources(cx);
             busy |= self.poll_inbox(cx);
@@ -100,10 +101,15 @@ impl<C: ShardCore> Shard<C> {
             }
             if !busy {
                 self.publish();
+                if self.waker.end() {
+                    break;
+                }
                 return Poll::Pending;
             }
         }
         self.publish();
+        // Whether it was woken makes no difference: it comes back by itself.
+        self.waker.end();
         cx.waker().wake_by_ref();
         Poll::Pending
     }

@@ -1,7 +1,7 @@
 //! A shard: one thread, one endpoint, and every call whose Call-ID hashes to it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use callbox_sip::endpoint::{Endpoint, Event};
@@ -32,10 +32,16 @@ pub struct ShardWaker {
 
 #[derive(Debug, Default)]
 struct WakeCell {
-    /// Set from `wake` until the shard's turn begins. Spares the notification when one is already under way.
-    pending: AtomicBool,
+    /// [`WOKEN`] from `wake` until the shard looks, [`AT_WORK`] while it will look before it sleeps: either spares the
+    /// notification, which is a system call, and one that the shard would make for itself most often.
+    state: AtomicU8,
     notify: Arc<Notify>,
 }
+
+/// Somebody has called `wake`.
+const WOKEN: u8 = 1;
+/// The shard has begun a turn.
+const AT_WORK: u8 = 2;
 
 impl ShardWaker {
     pub(crate) fn new() -> Self {
@@ -46,15 +52,25 @@ impl ShardWaker {
 
     /// Has the shard call [`ShardCore::woken`] soon. What was queued before this call is seen in that turn.
     pub fn wake(&self) {
-        if !self.inner.pending.swap(true, Ordering::AcqRel) {
+        if self.inner.state.fetch_or(WOKEN, Ordering::AcqRel) == 0 {
             self.inner.notify.notify_one();
         }
     }
 
-    /// Begins the shard's turn: whether anybody woke it. Cleared before the queues are read, so that a wake
-    /// during the turn causes another one.
+    /// The shard begins a turn, in which it calls [`ShardWaker::take`] until that is false.
+    pub(crate) fn begin(&self) {
+        self.inner.state.fetch_or(AT_WORK, Ordering::AcqRel);
+    }
+
+    /// Whether anybody woke the shard. Cleared before the queues are read, so that who wakes it while it reads is heard too.
     pub(crate) fn take(&self) -> bool {
-        self.inner.pending.swap(false, Ordering::AcqRel)
+        self.inner.state.fetch_and(!WOKEN, Ordering::AcqRel) & WOKEN != 0
+    }
+
+    /// The turn is over, and the next `wake` notifies again. True when the shard was woken since it looked last: then it
+    /// has to come back by itself.
+    pub(crate) fn end(&self) -> bool {
+        self.inner.state.fetch_and(!AT_WORK, Ordering::AcqRel) & WOKEN != 0
     }
 
     /// The next notification, for the shard to poll.

@@ -122,7 +122,8 @@ pub fn start<C: ShardCore>(
         .collect::<Result<_, _>>()?;
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let shards = if config.limits.shards == 0 {
-        cores()
+        // Flows take as much of a call as SIP does, and each message that is handed from shard to shard wakes a thread.
+        cores().div_ceil(2)
     } else {
         config.limits.shards
     };
