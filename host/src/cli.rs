@@ -36,6 +36,7 @@ mod schema;
 mod serve;
 mod state_dir;
 mod status;
+mod supervisor;
 mod table;
 mod tail;
 mod traces;

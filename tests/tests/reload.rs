@@ -159,6 +159,43 @@ fn what_is_refused_changes_nothing_and_says_why() {
 }
 
 #[test]
+fn the_runs_of_a_job_that_is_gone_end() {
+    let server = Setup::new().flow("answer", "hello").start();
+    let original = text(&server);
+    let file = flows::example("desk");
+    let tenant = format!(
+        "[[tenant]]\nname = \"crew\"\n[tenant.flow.desk]\nfile = {file:?}\n\
+         job.start = \"boot\"\njob.restart = true\njob.args = {{ service = \"desk\", wait = \"600\" }}\n\
+         [[route]]\nnumber = \"7\"\ntenant = \"crew\"\nservice = \"desk\"\n"
+    );
+    let config = server.config();
+    let config = config.to_str().unwrap();
+    let runs = |expected: bool| {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let ps = callbox_tests::cli::run(["ps", "--config", config]);
+            if ps.out.contains("crew/desk") == expected {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{ps:#?}\n{}", server.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let table =
+        "job.start = \"boot\"\njob.restart = true\njob.args = { service = \"desk\", wait = \"600\" }\n";
+    assert!(tenant.contains(table));
+    // With its tenant, and with its table only.
+    for without in [String::new(), tenant.replace(table, "")] {
+        fs::write(server.config(), format!("{original}\n{tenant}")).unwrap();
+        assert!(server.reload());
+        runs(true);
+        fs::write(server.config(), format!("{original}\n{without}")).unwrap();
+        assert!(server.reload());
+        runs(false);
+    }
+}
+
+#[test]
 fn jobs_follow_their_tables() {
     let server = Setup::new().flow("answer", "hello").start();
     let original = text(&server);

@@ -12,6 +12,7 @@ use super::census::Census;
 use super::host::Host;
 use super::reload::Hangup;
 use super::state_dir::StateDir;
+use super::supervisor::Supervisor;
 use super::{Failure, log, records};
 use crate::admin::LogLines;
 use crate::config::{Config, Listen, LogFormat};
@@ -109,6 +110,8 @@ impl Serve {
         let admin = host.open_admin(&config, &reloader, &wire, (&lines, log.tally()))?;
 
         announce(&mut io::stdout().lock(), &wire, &loaded, host.calls_max)?;
+        let supervisor = Supervisor::of_this_process();
+        supervisor.serves();
         host.directory.start_jobs();
         let broken = host.control.block_on(async {
             tokio::select! {
@@ -127,6 +130,7 @@ impl Serve {
             grace_ms = config.limits.host.drain_grace_ms,
             "stopping: no new calls; those that are up are hung up when the time of grace is over"
         );
+        supervisor.ends();
         host.stop(wire, &mut signals);
         if let Some(writer) = writer {
             writer.stop(Duration::from_millis(config.limits.record.flush_ms));

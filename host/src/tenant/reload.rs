@@ -6,14 +6,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::changes::Changes;
 use super::directory::Directory;
 use super::plan::Plan;
 use super::versions::check;
-use crate::call::Siblings;
+use crate::call::{HostEnd, Siblings};
 use crate::config::{Config, ConfigError, Listen};
-use crate::plugin::Loader;
+use crate::plugin::{Loader, World};
 
 /// Reads the configuration of one host again.
 pub struct Reloader {
@@ -163,8 +164,17 @@ impl Directory {
             return Err(ReloadError::Flows(refused));
         }
         drop(quotas.of(&config.tenants, &config.limits.host));
+        let gone = jobs_without_a_place(&before, &plan);
         self.plan.store(Arc::new(plan));
         self.reschedule();
+        // A call ends by itself; a job that nothing names any more may run for ever.
+        let grace = Duration::from_millis(started.limits.host.drain_grace_ms);
+        for (tenant, flow) in gone {
+            let ended = self.end_flow(&tenant, &flow, HostEnd::REMOVED, grace);
+            if ended > 0 {
+                tracing::info!(%tenant, %flow, ended, ?grace, "the configuration has this job no more: its runs end");
+            }
+        }
         // One that has not served before stands in nobody's way.
         for (name, found) in later {
             match self.take_up(&found, loader).await.version {
@@ -174,4 +184,24 @@ impl Directory {
         }
         Ok(changes)
     }
+}
+
+/// Jobs, by tenant and flow, that the plan to come has not: with their flow, with their tenant, or because their table is gone.
+fn jobs_without_a_place(before: &Plan, after: &Plan) -> Vec<(Arc<str>, Arc<str>)> {
+    let mut gone = Vec::new();
+    for found in before.flows() {
+        let version = found.flow.versions.current();
+        if version.is_none_or(|version| version.flow.world() != World::JobFlow) {
+            continue;
+        }
+        let next = after.flow(&found.account.name, &found.flow.name);
+        let stays = match next {
+            Some(next) => found.flow.job.is_none() || next.flow.job.is_some(),
+            None => false,
+        };
+        if !stays {
+            gone.push((Arc::clone(&found.account.name), Arc::clone(&found.flow.name)));
+        }
+    }
+    gone
 }

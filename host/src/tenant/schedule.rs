@@ -2,7 +2,7 @@
 //!
 //! One task a job, which waits for its time and then for its run: so a job that still runs when its time comes again is
 //! not started twice, and the times that it missed are not made up. A new configuration ends the task of a job that it
-//! changes or takes away, and not the run that is up. Entry points: [`Directory::start_jobs`], [`Directory::reschedule`].
+//! changes or takes away; the run that is up goes on, unless the configuration has the job no more (`reload`). Entry points: [`Directory::start_jobs`], [`Directory::reschedule`].
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry::Vacant;
