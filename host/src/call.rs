@@ -36,6 +36,7 @@ mod meter;
 mod needs;
 mod options;
 mod outbound;
+pub(crate) mod overruns;
 mod policy;
 mod record_fields;
 mod redirect;

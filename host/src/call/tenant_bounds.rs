@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::allowance::Allowance;
 use super::error::CallError;
 use super::gauge::Gauge;
+use super::overruns::Overruns;
 use crate::config::limits::TenantLimits;
 
 macro_rules! tenant_bounds {
@@ -22,6 +23,8 @@ macro_rules! tenant_bounds {
         pub struct TenantBounds {
             /// Whose they are, for the log.
             name: Arc<str>,
+            /// Turns that held a thread too long.
+            pub overruns: Overruns,
             $( $(#[$gauge_doc])* pub $gauge: Gauge, )*
             $( $(#[$rate_doc])* pub $rate: Allowance, )*
         }
@@ -36,6 +39,7 @@ macro_rules! tenant_bounds {
             fn sized(name: &str, limits: &TenantLimits) -> Self {
                 Self {
                     name: name.into(),
+                    overruns: Overruns::default(),
                     $( $gauge: Gauge::new(limits.$max), )*
                     $( $rate: Allowance::new(limits.$burst $(.saturating_mul($unit))?, limits.$per_s $(.saturating_mul($unit))?), )*
                 }

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 use super::threads;
-use crate::call::TenantBounds;
+use crate::call::{TenantBounds, overruns};
 
 /// The turns of all flows.
 #[derive(Clone)]
@@ -218,10 +218,16 @@ impl Share {
                 return Poll::Pending;
             }
             turn.begin();
+            threads::computes(true);
             let before = Instant::now();
             let poll = future.as_mut().poll(&mut Context::from_waker(&waker));
             // Asking for the thread's own time would take two system calls a turn, 6 µs a call.
-            let used = before.elapsed().min(CHARGED_MAX);
+            let used = before.elapsed();
+            threads::computes(false);
+            if let Some(thread) = threads::number().filter(|_| used >= overruns::LONGEST) {
+                bounds.overruns.note(thread);
+            }
+            let used = used.min(CHARGED_MAX);
             let debt = bounds.cpu.spend(microseconds(used));
             let rests = poll.is_pending() && !debt.is_zero();
             run.seat.end(nanoseconds(used), rests);

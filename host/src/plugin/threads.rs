@@ -7,16 +7,17 @@
 //! Entry types: [`FlowThreads`], which ends them, and [`FlowRuntime`], which everybody has who starts a run. Knows neither
 //! flows nor calls. Invariant: a flow thread knows its number, and no other thread has one.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
 thread_local! {
     static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
+    static COMPUTES: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
 /// How many threads there are: one for each core.
@@ -29,6 +30,15 @@ pub(super) fn number() -> Option<usize> {
     NUMBER.get()
 }
 
+/// Says whether a flow has the calling thread at this moment.
+pub(super) fn computes(now: bool) {
+    COMPUTES.with_borrow(|computes| {
+        if let Some(computes) = computes {
+            computes.store(now, Ordering::Relaxed);
+        }
+    });
+}
+
 /// The running threads.
 #[derive(Debug)]
 pub struct FlowThreads {
@@ -39,9 +49,15 @@ pub struct FlowThreads {
 /// Where a run is started. A clone starts on the same threads.
 #[derive(Debug, Clone)]
 pub struct FlowRuntime {
-    first: Handle,
-    others: Arc<[Handle]>,
+    first: Thread,
+    others: Arc<[Thread]>,
     next: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Clone)]
+struct Thread {
+    handle: Handle,
+    computes: Arc<AtomicBool>,
 }
 
 impl FlowThreads {
@@ -77,7 +93,7 @@ impl FlowThreads {
     }
 }
 
-fn start_one(number: usize, begin: fn(), mut stopped: watch::Receiver<bool>) -> io::Result<Handle> {
+fn start_one(number: usize, begin: fn(), mut stopped: watch::Receiver<bool>) -> io::Result<Thread> {
     // Flows wait for times and for SIP, never for files: a runtime without the system's event queue wakes with less.
     let runtime = Builder::new_current_thread()
         .enable_time()
@@ -86,11 +102,13 @@ fn start_one(number: usize, begin: fn(), mut stopped: watch::Receiver<bool>) -> 
         .event_interval(8)
         .global_queue_interval(1)
         .build()?;
-    let handle = runtime.handle().clone();
+    let thread = Thread::over(runtime.handle().clone());
+    let computes = Arc::clone(&thread.computes);
     std::thread::Builder::new()
         .name("flow".to_owned())
         .spawn(move || {
             NUMBER.set(Some(number));
+            COMPUTES.set(Some(computes));
             begin();
             runtime.block_on(async move {
                 // An error is the end of whoever could say it.
@@ -98,21 +116,48 @@ fn start_one(number: usize, begin: fn(), mut stopped: watch::Receiver<bool>) -> 
             });
             runtime.shutdown_background();
         })?;
-    Ok(handle)
+    Ok(thread)
+}
+
+impl Thread {
+    fn over(handle: Handle) -> Self {
+        Self {
+            handle,
+            computes: Arc::default(),
+        }
+    }
+
+    /// How much it has to do: less is better.
+    fn load(&self) -> (bool, usize) {
+        (
+            self.computes.load(Ordering::Relaxed),
+            self.handle.metrics().num_alive_tasks(),
+        )
+    }
 }
 
 impl FlowRuntime {
-    /// A thread for one more task: of two in turn that with fewer tasks, which keeps them level without a look at all.
+    /// A thread for one more task: of two in turn one that is free, or that with fewer tasks, which keeps them level without
+    /// a look at all.
     #[must_use]
     pub fn pick(&self) -> &Handle {
-        let at = |turn: usize| match turn % (self.others.len() + 1) {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let (one, other) = (self.at(turn), self.at(turn.wrapping_add(1)));
+        let picked = if other.load() < one.load() { other } else { one };
+        &picked.handle
+    }
+
+    /// The thread of this number, or any where none is asked for.
+    #[must_use]
+    pub fn pick_or(&self, number: Option<usize>) -> &Handle {
+        number.map_or_else(|| self.pick(), |number| &self.at(number).handle)
+    }
+
+    fn at(&self, turn: usize) -> &Thread {
+        match turn % (self.others.len() + 1) {
             0 => &self.first,
             number => self.others.get(number - 1).unwrap_or(&self.first),
-        };
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let (one, other) = (at(turn), at(turn.wrapping_add(1)));
-        let tasks = |handle: &Handle| handle.metrics().num_alive_tasks();
-        if tasks(other) < tasks(one) { other } else { one }
+        }
     }
 }
 
@@ -120,7 +165,7 @@ impl FlowRuntime {
 impl From<Handle> for FlowRuntime {
     fn from(handle: Handle) -> Self {
         Self {
-            first: handle,
+            first: Thread::over(handle),
             others: Arc::default(),
             next: Arc::default(),
         }

@@ -295,7 +295,8 @@ impl Directory {
         let listed = self.runs.list(&session);
         let directory = Weak::clone(&self.myself);
         let fallback = self.fallback(&found);
-        self.runs.runtime().spawn(async move {
+        let runtime = self.runs.runtime_for(&found.account.quota.bounds);
+        runtime.spawn(async move {
             let heir = fallback.clone().map(|fallback| fallback as Arc<dyn Heir>);
             let run = run_call_for(Arc::clone(&version.flow), policy, heir, session, leg);
             let (mut report, inheritance) = run.await;

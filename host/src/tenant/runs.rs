@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::entrance::Entrance;
 use super::quota::Quotas;
-use crate::call::{Body, CallError, HostEnd, Session, SessionAddress, ShardQueue};
+use crate::call::{Body, CallError, HostEnd, Session, SessionAddress, ShardQueue, TenantBounds};
 use crate::plugin::FlowRuntime;
 
 pub(super) struct Runs {
@@ -55,6 +55,11 @@ impl Runs {
             delayed: Arc::new(Semaphore::new(delayed)),
             sessions: Mutex::default(),
         }
+    }
+
+    /// A thread for one more run of a tenant.
+    pub(super) fn runtime_for(&self, bounds: &TenantBounds) -> &Handle {
+        self.runtime.pick_or(bounds.overruns.confined_to())
     }
 
     /// A thread for one more task.

@@ -30,7 +30,9 @@ impl Siblings for Directory {
             NoJob::Args(error) => error,
         })?;
         let id = job.id().to_owned();
-        self.runs.runtime().spawn(job.run_after(after));
+        self.runs
+            .runtime_for(&found.account.quota.bounds)
+            .spawn(job.run_after(after));
         Ok(id)
     }
 

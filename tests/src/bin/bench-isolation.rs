@@ -5,7 +5,8 @@
 //! a caller of our own that calls A among SIPp's calls. All of it runs on the cores that there are, the host with every
 //! thread and the peers with it.
 //!
-//! `bench-isolation [--seconds 15] [--rounds 2]`; takes about two minutes.
+//! `bench-isolation [--seconds 15] [--rounds 2]`; takes about two minutes. `--only 4` calls one of the hostile flows and no
+//! other: which of them is felt.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -57,20 +58,23 @@ struct Measured {
 }
 
 fn main() {
-    let (mut seconds, mut rounds) = (15, 2);
+    let (mut seconds, mut rounds, mut only) = (15, 2, None);
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     for pair in arguments.chunks(2) {
         match pair {
             [name, value] if name == "--seconds" => seconds = value.parse().expect("a number"),
             [name, value] if name == "--rounds" => rounds = value.parse().expect("a number"),
-            _ => panic!("bench-isolation [--seconds 15] [--rounds 2]"),
+            [name, value] if name == "--only" => only = Some(value.parse().expect("a number")),
+            _ => panic!("bench-isolation [--seconds 15] [--rounds 2] [--only 0-9]"),
         }
     }
     println!("callbox is {}", cli::binary().display());
     let (mut alone, mut beside, mut loops) = (Measured::default(), Measured::default(), Measured::default());
     for _ in 0..rounds {
         measure(&start(false), seconds, &mut alone, |_, _| 0);
-        measure(&start(false), seconds, &mut beside, call_hostile);
+        measure(&start(false), seconds, &mut beside, |server, done| {
+            call_hostile(server, done, only)
+        });
         measure(&start(true), seconds, &mut loops, spin);
     }
     println!("\n{RATE} calls/s to tenant A for {seconds} s, {rounds} rounds in turn");
@@ -151,7 +155,7 @@ fn measure(
 }
 
 /// Calls B's flows in turn, 50 times a second, and does what a caller does: acknowledges, answers BYE.
-fn call_hostile(server: SocketAddr, done: &AtomicBool) -> usize {
+fn call_hostile(server: SocketAddr, done: &AtomicBool, only: Option<usize>) -> usize {
     let mut phone = Phone::udp(server);
     let mut calls: BTreeMap<String, Call> = BTreeMap::new();
     let mut placed = 0;
@@ -159,7 +163,7 @@ fn call_hostile(server: SocketAddr, done: &AtomicBool) -> usize {
     while !done.load(Ordering::Relaxed) {
         if Instant::now() >= next {
             next += HOSTILE_EVERY;
-            let call = phone.invite(&format!("hostile{}", placed % HOSTILE.len()));
+            let call = phone.invite(&format!("hostile{}", only.unwrap_or(placed % HOSTILE.len())));
             calls.insert(call.id.clone(), call);
             placed += 1;
         }
