@@ -37,6 +37,7 @@ mod reload;
 mod sessions;
 mod status;
 mod tail;
+mod tenants;
 mod traps;
 mod versions;
 
@@ -60,6 +61,7 @@ pub use problem::Problem;
 pub use sessions::{Leg, Session, Sessions};
 pub use status::{Calls, DrainState, Flow, Listener, Status, Wire};
 pub use tail::{LogLines, Tailed};
+pub use tenants::Tenants;
 pub use traps::{Trap, Traps};
 pub use versions::{DeployQuery, Promotion, Rollback};
 
@@ -76,6 +78,7 @@ fn routes() -> Routes {
         .merge(kill::routes())
         .merge(hangup::routes())
         .merge(drain::routes())
+        .merge(tenants::routes())
         .merge(traps::routes())
         .merge(ladder::routes())
         .merge(limits::routes())

@@ -39,6 +39,7 @@ mod status;
 mod supervisor;
 mod table;
 mod tail;
+mod tenants;
 mod traces;
 mod traps;
 mod versions;
@@ -78,6 +79,7 @@ enum Command {
     Cdr(cdr::Cdr),
     Status(status::Status),
     Ps(ps::Ps),
+    Tenants(tenants::Tenants),
     Traps(traps::Traps),
     Kill(kill::Kill),
     Hangup(hangup::Hangup),
@@ -129,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Cdr(cdr) => cdr.run(),
         Command::Status(status) => status.run(),
         Command::Ps(ps) => ps.run(),
+        Command::Tenants(tenants) => tenants.run(),
         Command::Traps(traps) => traps.run(),
         Command::Kill(kill) => kill.run(),
         Command::Hangup(hangup) => hangup.run(),

@@ -27,6 +27,7 @@ mod numbers;
 mod overview;
 mod own_addresses;
 mod plan;
+mod profile;
 mod quota;
 mod reach;
 mod record;
@@ -51,7 +52,11 @@ pub use ledger::Ledger;
 pub use ledger_file::LedgerFile;
 pub use numbers::{Ended, FlowNumbers, Numbers, TenantNumbers};
 pub use overview::{FlowOverview, Overview};
+pub use profile::{TenantFlow, TenantProfile, TenantQuota, TenantRoute};
 pub use refusals::Refused;
 pub use reload::{ReloadError, Reloader};
 pub use traps::Trap;
-pub use versions::{DeployError, Deployed, Failure, FlowVersions, NoChange, Pin, Rollout, VersionInfo};
+pub use versions::{
+    CanaryServing, DeployError, Deployed, Failure, Fallen, FlowVersions, NoChange, Pin, PinServing, Rollout,
+    ServingVersion, Standing, VersionInfo,
+};

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Routes;
 use super::node::Node;
+use super::tenants::hide_in;
+use crate::tenant::{Failure, Fallen};
 
 /// The host at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +113,12 @@ pub struct Flow {
     pub runs: u64,
     /// Those of them that the flow did not end itself.
     pub traps: u64,
+    /// Why the last version that was to be taken was not; absent once one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Versions that were taken out of service since, and those that have trapped too often and have no other to take their calls.
+    #[serde(default)]
+    pub fallen: Vec<Fallen>,
 }
 
 pub(super) fn routes() -> Routes {
@@ -167,12 +175,18 @@ async fn status(State(node): State<Arc<Node>>) -> Json<Status> {
         flows: overview
             .flows
             .into_iter()
+            .map(|mut flow| {
+                hide_in(&mut flow.fallen, node.redaction());
+                flow
+            })
             .map(|flow| Flow {
                 tenant: flow.tenant,
                 flow: flow.flow,
                 version: flow.version,
                 runs: flow.runs,
                 traps: flow.traps,
+                failure: flow.failure,
+                fallen: flow.fallen,
             })
             .collect(),
     })

@@ -7,13 +7,15 @@ use std::time::Duration;
 use super::Failure;
 use super::reach::Reach;
 use super::table::{Table, plain, span};
-use crate::admin::{DrainState, Status as Report, path};
+use crate::admin::{DrainState, Flow, Status as Report, path};
+use crate::tenant::{Failure as Refused, Fallen};
 use crate::unix_time::now_ms;
 
 /// Show a running host: whether it serves, how full it is, and which flows it has.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  callbox status --config callbox.toml\n  callbox status --socket .callbox/admin.sock --json\n\n\
+    A version that was not taken, and one that has trapped too often, have a line below their flow's.\n\n\
     Exit status: 0 it serves; 1 it drains, or a flow is not loaded; 2 it cannot be reached."
 )]
 pub(super) struct Status {
@@ -90,7 +92,43 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
             &flow.traps.to_string(),
         ]);
     }
-    table.write(out)
+    table.write(out)?;
+    for flow in &report.flows {
+        failures(out, flow)?;
+    }
+    Ok(())
+}
+
+/// What was to serve and does not: a line each.
+fn failures(out: &mut impl Write, flow: &Flow) -> io::Result<()> {
+    let name = plain(&format!("{}/{}", flow.tenant, flow.flow));
+    if let Some(Refused { at_ms, by, why }) = &flow.failure {
+        let since = ago(*at_ms);
+        writeln!(
+            out,
+            "{name}: not taken, {since} ago, by {}: {}",
+            plain(by),
+            plain(why)
+        )?;
+    }
+    for fallen in &flow.fallen {
+        writeln!(out, "{name}: {}", fell(fallen))?;
+    }
+    Ok(())
+}
+
+/// What became of a version that trapped too often.
+pub(super) fn fell(fallen: &Fallen) -> String {
+    let (version, why) = (plain(&fallen.version), plain(&fallen.why));
+    let what = match fallen.open {
+        true => "takes no calls",
+        false => "was taken out of service",
+    };
+    format!("version {} ({version}) {what}: {why}", fallen.number)
+}
+
+pub(super) fn ago(ms: u64) -> String {
+    span(Duration::from_millis(now_ms().saturating_sub(ms)))
 }
 
 fn print_drain(out: &mut impl Write, drain: &DrainState) -> io::Result<()> {

@@ -7,6 +7,7 @@ use super::directory::Directory;
 use super::entrance::Draining;
 use super::job::{JobArgs, NoJob};
 use super::plan::Found;
+use super::versions::{Failure, Fallen};
 use crate::call::{Body, CallError, SessionView};
 
 /// The host's calls and flows.
@@ -39,6 +40,10 @@ pub struct FlowOverview {
     pub runs: u64,
     /// Those of them that the flow did not end itself.
     pub traps: u64,
+    /// Why the last version that was to be taken was not; none once one was.
+    pub failure: Option<Failure>,
+    /// Versions that were taken out of service since, and those whose circuit is open.
+    pub fallen: Vec<Fallen>,
 }
 
 impl Directory {
@@ -96,15 +101,16 @@ impl Directory {
 }
 
 fn flow(Found { account, flow }: &Found) -> FlowOverview {
-    let version = flow.versions.current();
-    let (_, runs, traps) = version
-        .as_ref()
-        .map_or((0, 0, 0), |version| version.circuit.counts());
+    let standing = flow.versions.standing();
+    let current = standing.current.as_ref();
+    let (runs, traps) = current.map_or((0, 0), |version| (version.runs, version.traps));
     FlowOverview {
         tenant: account.name.to_string(),
         flow: flow.name.to_string(),
         runs: runs.into(),
         traps: traps.into(),
-        version: version.map(|version| version.name.to_string()),
+        version: standing.current.map(|version| version.version),
+        failure: standing.failure,
+        fallen: standing.fallen,
     }
 }

@@ -17,6 +17,7 @@ mod pin;
 mod report;
 mod shelf;
 mod smoke;
+mod standing;
 mod tend;
 mod watch;
 
@@ -35,6 +36,7 @@ use line::Line;
 pub use line::{NoChange, Rollout};
 pub use pin::Pin;
 pub use report::{Failure, FlowVersions, VersionInfo};
+pub use standing::{CanaryServing, Fallen, PinServing, Serving as ServingVersion, Standing};
 pub(super) use tend::Tending;
 
 /// The versions of one flow. Outlives the plan that the flow stands in.

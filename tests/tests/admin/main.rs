@@ -12,6 +12,7 @@ mod drain;
 mod follow;
 mod openapi;
 mod sessions;
+mod tenants;
 
 use callbox_tests::cli::{self, Said};
 use callbox_tests::server::Callbox;

@@ -90,6 +90,14 @@ impl Circuit {
         self.until.load(Ordering::Acquire) != 0
     }
 
+    /// Milliseconds until a call is let through again to see; none while all are.
+    pub(in crate::tenant) fn until_next_try(&self, now: Instant) -> Option<u64> {
+        match self.until.load(Ordering::Acquire) {
+            0 => None,
+            until => Some(until.saturating_sub(self.ms(now))),
+        }
+    }
+
     /// A run begins.
     pub(in crate::tenant) fn begins(&self) {
         self.began.fetch_add(1, Ordering::Relaxed);
@@ -205,10 +213,13 @@ mod tests {
         let circuit = Circuit::new();
         let began = Instant::now();
         assert!(circuit.admits(began, OPEN));
+        assert_eq!(circuit.until_next_try(began), None);
         circuit.open(began, OPEN);
         assert!(circuit.is_open());
         assert!(!circuit.admits(began, OPEN));
         assert!(!circuit.admits(began + OPEN / 2, OPEN));
+        let left = circuit.until_next_try(began + OPEN / 2);
+        assert!(left.is_some_and(|ms| (14_900..=15_100).contains(&ms)), "{left:?}");
         let later = began + OPEN + Duration::from_millis(5);
         assert!(circuit.admits(later, OPEN), "one probe");
         assert!(!circuit.admits(later, OPEN), "and not two");
