@@ -32,6 +32,7 @@ mod ladder;
 mod limits;
 mod metrics;
 mod node;
+mod patience;
 mod problem;
 mod reload;
 mod sessions;
@@ -48,7 +49,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 
 pub use client::{Client, ClientError, Lines, path};
-pub use door::{Door, DoorError, Open, open};
+pub use door::{Door, DoorError, Open, Ports, open};
 pub use drain::Drain;
 pub use events::Payload;
 pub use hangup::Hangup;

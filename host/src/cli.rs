@@ -42,7 +42,9 @@ mod tail;
 mod tenants;
 mod traces;
 mod traps;
+mod user;
 mod versions;
+mod watchdog;
 mod when;
 mod wire_config;
 

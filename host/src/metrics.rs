@@ -17,6 +17,7 @@ mod process;
 mod sip;
 mod snapshot;
 mod tenants;
+mod traces;
 
 pub use exposition::CONTENT_TYPE;
 pub use family::{Family, Kind};
@@ -25,7 +26,7 @@ pub use snapshot::{Snapshot, Sources};
 
 /// Every metric that there is, in the order in which they are written.
 pub fn families() -> impl Iterator<Item = &'static Family> {
-    [tenants::FAMILIES, host::FAMILIES, sip::FAMILIES]
+    [tenants::FAMILIES, host::FAMILIES, sip::FAMILIES, traces::FAMILIES]
         .into_iter()
         .flatten()
 }

@@ -11,7 +11,7 @@
 //! Invariants: after each input the endpoint's outputs are drained before the next one; no task and no allocation for a
 //! datagram beside its own bytes; every queue, table and wait has its row in [`crate::config::limits::WireLimits`].
 //!
-//! Entry point: [`start`].
+//! Entry points: [`start`], and [`Sockets::bind`] with [`start_on`] where sockets are wanted earlier than calls.
 
 mod bind;
 mod connection;
@@ -22,6 +22,7 @@ mod ladder;
 mod message_log;
 mod names;
 mod outlet;
+mod pulse;
 mod shard;
 mod shared;
 mod start;
@@ -32,10 +33,11 @@ mod tally;
 mod udp;
 mod view;
 
-pub use bind::Bound;
+pub use bind::{Bound, Sockets};
 pub use ladder::Rung;
+pub use pulse::Pulse;
 pub use shard::{ShardCore, ShardIndex, ShardWaker};
-pub use start::{Wire, WireConfig, WireError, start};
+pub use start::{Wire, WireConfig, WireError, start, start_on};
 pub use stats::WireStats;
 pub use view::WireView;
 

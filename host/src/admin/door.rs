@@ -1,8 +1,9 @@
 //! Where the admin API is reached: a Unix socket that only its owner may use, and a TCP address with a token.
 //!
-//! Entry points: [`open`] and [`Door::serve`]. Invariants: the socket is never reachable by others, not even for a moment; a
+//! Entry points: [`Ports::bind`], [`open`] and [`Door::serve`]. Invariants: the socket is never reachable by others, not even for a moment; a
 //! socket that somebody listens at is never taken away; there are never more connections than
-//! `limits.admin.connections_max`, and each must send its requests within `limits.admin.request_ms`.
+//! `limits.admin.connections_max`, and each must send its requests within `limits.admin.request_ms` and take something of an
+//! answer within `limits.admin.write_ms`.
 
 use std::fs::{self, File};
 use std::io;
@@ -27,6 +28,8 @@ use tokio::sync::Semaphore;
 use super::auth::{self, Token};
 use super::metrics::Plain;
 use super::node::Node;
+use super::patience::Patient;
+use crate::config::limits::AdminLimits;
 use crate::config::{Admin, AdminTcp, Metrics};
 
 /// Connections that the kernel keeps for us until they are accepted.
@@ -77,6 +80,50 @@ pub enum DoorError {
     },
 }
 
+/// TCP ports, which may be such that only root can bind them. Nobody is answered yet.
+pub struct Ports {
+    tcp: Option<std::net::TcpListener>,
+    metrics: Option<std::net::TcpListener>,
+}
+
+impl Ports {
+    /// Binds those that the configuration names.
+    ///
+    /// # Errors
+    /// [`DoorError`]; nothing is left bound.
+    pub fn bind(admin: &Admin, metrics: &Metrics) -> Result<Self, DoorError> {
+        let tcp = admin.tcp.as_ref().map(|tcp| {
+            let address = tcp.listen;
+            bind(address).map_err(|error| DoorError::Port { address, error })
+        });
+        let metrics = metrics
+            .listen
+            .map(|address| bind(address).map_err(|error| DoorError::MetricsPort { address, error }));
+        Ok(Self {
+            tcp: tcp.transpose()?,
+            metrics: metrics.transpose()?,
+        })
+    }
+}
+
+/// How long a connection may take over what is its part.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Over the head of a request.
+    request: Duration,
+    /// Over reading anything of an answer.
+    write: Duration,
+}
+
+impl Patience {
+    pub(super) fn of(limits: &AdminLimits) -> Self {
+        Self {
+            request: Duration::from_millis(limits.request_ms),
+            write: Duration::from_millis(limits.write_ms),
+        }
+    }
+}
+
 /// What is open, and not served yet.
 pub struct Door {
     unix: UnixListener,
@@ -91,15 +138,19 @@ pub struct Open {
     path: PathBuf,
 }
 
-/// Opens the socket, and the ports if there are any. To be called within the runtime that serves.
+/// Opens the socket, and takes the ports if there are any. To be called within the runtime that serves.
 ///
 /// # Errors
 /// [`DoorError`]; nothing is left open.
-pub fn open(config: &Admin, metrics: &Metrics) -> Result<Door, DoorError> {
+pub fn open(config: &Admin, metrics: &Metrics, ports: Ports) -> Result<Door, DoorError> {
     let path = config.socket.clone();
     let unix = open_socket(&path)?;
-    let tcp = config.tcp.as_ref().map(open_port).transpose()?;
-    let metrics = metrics.listen.map(Plain::open).transpose()?;
+    let tcp = config.tcp.as_ref().zip(ports.tcp);
+    let tcp = tcp.map(|(tcp, bound)| open_port(tcp, bound)).transpose()?;
+    let metrics = metrics.listen.zip(ports.metrics);
+    let metrics = metrics
+        .map(|(address, bound)| Plain::open(address, bound))
+        .transpose()?;
     Ok(Door {
         unix,
         path,
@@ -133,7 +184,7 @@ impl Door {
     pub fn serve(self, node: &Arc<Node>) -> Open {
         let limits = node.limits();
         let room = Arc::new(Semaphore::new(limits.connections_max));
-        let patience = Duration::from_millis(limits.request_ms);
+        let patience = Patience::of(limits);
         let api = super::api(Arc::clone(node));
         if let Some(metrics) = self.metrics {
             metrics.serve(node);
@@ -162,7 +213,7 @@ pub(super) async fn attend(
     mut listener: impl Listener,
     api: Router,
     room: Arc<Semaphore>,
-    patience: Duration,
+    patience: Patience,
 ) {
     // The semaphore is never closed.
     while let Ok(place) = Arc::clone(&room).acquire_owned().await {
@@ -172,9 +223,9 @@ pub(super) async fn attend(
         tokio::spawn(async move {
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(patience)
+                .header_read_timeout(patience.request)
                 .max_buf_size(HEAD_MAX_BYTES)
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(TokioIo::new(Patient::new(stream, patience.write)), service)
                 .await;
             if let Err(error) = served {
                 tracing::debug!(%error, "a connection of the admin API ended badly");
@@ -184,15 +235,15 @@ pub(super) async fn attend(
     }
 }
 
-pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
+    Ok(listener)
 }
 
-fn open_port(tcp: &AdminTcp) -> Result<(TcpListener, Token), DoorError> {
+fn open_port(tcp: &AdminTcp, bound: std::net::TcpListener) -> Result<(TcpListener, Token), DoorError> {
     let address = tcp.listen;
-    let listener = listen(address).map_err(|error| DoorError::Port { address, error })?;
+    let listener = TcpListener::from_std(bound).map_err(|error| DoorError::Port { address, error })?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "the admin API is reached from other machines, and its token is not encrypted on the way");
     }

@@ -5,7 +5,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header;
@@ -16,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::Routes;
-use super::door::{self, DoorError};
+use super::door::{self, DoorError, Patience};
 use super::input;
 use super::node::Node;
 use super::problem::Problem;
@@ -44,9 +43,10 @@ async fn metrics(State(node): State<Arc<Node>>) -> Result<Response, Problem> {
 pub(super) struct Plain(TcpListener);
 
 impl Plain {
-    /// Opens it. To be called within the runtime that serves.
-    pub(super) fn open(address: SocketAddr) -> Result<Self, DoorError> {
-        let listener = door::listen(address).map_err(|error| DoorError::MetricsPort { address, error })?;
+    /// Takes what is bound. To be called within the runtime that serves.
+    pub(super) fn open(address: SocketAddr, bound: std::net::TcpListener) -> Result<Self, DoorError> {
+        let listener =
+            TcpListener::from_std(bound).map_err(|error| DoorError::MetricsPort { address, error })?;
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "the metrics are read by whoever reaches this address: names of tenants and flows stand in them");
         }
@@ -66,8 +66,7 @@ impl Plain {
             .fallback(input::no_such_resource)
             .method_not_allowed_fallback(input::no_such_method)
             .with_state(Arc::clone(node));
-        let patience = Duration::from_millis(limits.request_ms);
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        tokio::spawn(door::attend(self.0, page, room, patience));
+        tokio::spawn(door::attend(self.0, page, room, Patience::of(limits)));
     }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 
-use super::host::Host;
+use super::host::{self, Host};
 use super::{Failure, log};
 use crate::config::{Config, Listen, LogFormat};
 use crate::pii::Shown;
@@ -93,10 +93,11 @@ impl Call {
         let args = self
             .args(config.limits.call.body_max_bytes)
             .map_err(Failure::NotTried)?;
-        let host =
-            Host::new(&config, config.limits.host.calls_max.min(INSTANCES)).map_err(Failure::NotTried)?;
+        let cache = host::cache_dir(&config).map_err(Failure::NotTried)?;
+        let host = Host::new(&config, config.limits.host.calls_max.min(INSTANCES), &cache)
+            .map_err(Failure::NotTried)?;
         let mut signals = host.signals().map_err(Failure::NotTried)?;
-        let wire = host.listen(&config).map_err(Failure::NotTried)?;
+        let wire = host.listen(&config, None).map_err(Failure::NotTried)?;
         let job = match self.prepare(&host, &args) {
             Ok(job) => job,
             Err(error) => {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::Failure;
-use super::host::Host;
+use super::host::{self, Host};
 use crate::config::{Config, ConfigError};
 
 /// Says every mistake of the operator's file and of all tenant files, and then, with `flows`, whether each flow would be
@@ -28,7 +28,8 @@ pub(super) fn run(file: &Path, flows: bool) -> Result<ExitCode, Failure> {
     let mut broken = 0;
     if flows {
         // Nothing runs, so one instance is room enough.
-        let host = Host::new(&config, 1).map_err(Failure::NotTried)?;
+        let cache = host::cache_dir(&config).map_err(Failure::NotTried)?;
+        let host = Host::new(&config, 1, &cache).map_err(Failure::NotTried)?;
         for flow in host.control.block_on(host.directory.load_all(&host.loader)) {
             match flow.version {
                 Ok(version) => writeln!(out, "flow {}: version {version}", flow.flow)?,

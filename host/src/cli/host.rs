@@ -14,14 +14,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::wire_config::wire_config;
 use super::{process, traces};
-use crate::admin::{self, LogLines, Node};
+use crate::admin::{self, LogLines, Node, Ports};
 use crate::call::{Exchange, IncomingCalls, Neighbours, ShardQueue};
 use crate::config::Config;
 use crate::metrics::LogTally;
 use crate::plugin::{Engine, FlowThreads, Loader};
 use crate::tenant::{Directory, Reloader};
 use crate::trace::Exporter;
-use crate::wire::{self, Wire};
+use crate::wire::{self, ShardIndex, Sockets, Wire};
 
 /// All of a host but its sockets.
 pub(super) struct Host {
@@ -40,7 +40,7 @@ pub(super) struct Host {
 
 impl Host {
     /// Threads, engine and directory, for so many instances if the system allows. No flow is loaded.
-    pub(super) fn new(config: &Config, calls_max: usize) -> anyhow::Result<Self> {
+    pub(super) fn new(config: &Config, calls_max: usize, cache: &Path) -> anyhow::Result<Self> {
         for problem in &config.left_out {
             tracing::error!("a tenant is left out: {problem}");
         }
@@ -56,9 +56,8 @@ impl Host {
         if let Some(tracer) = &tracer {
             engine.note_host_calls(tracer.sampler().clone());
         }
-        let cache = config.cache_dir.clone().map_or_else(default_cache, Ok)?;
         let program = std::env::current_exe().context("cannot find callbox itself, which compiles flows")?;
-        let loader = Loader::new(engine, &cache, program)
+        let loader = Loader::new(engine, cache, program)
             .with_context(|| format!("cannot keep compiled flows in {} (cache_dir)", cache.display()))?;
         let flows = flow_threads()?;
         let directory = Directory::new(config, calls_max, flows.runtime().clone());
@@ -84,16 +83,21 @@ impl Host {
             .context("cannot wait for signals")
     }
 
-    /// Opens the sockets: calls come in from now on.
-    pub(super) fn listen(&self, config: &Config) -> anyhow::Result<Wire> {
+    /// Opens the sockets, or takes those that were bound before: calls come in from now on.
+    pub(super) fn listen(&self, config: &Config, bound: Option<Sockets>) -> anyhow::Result<Wire> {
         let incoming: Arc<dyn IncomingCalls> = Arc::clone(&self.directory) as _;
         let neighbours = Neighbours::new();
-        wire::start(wire_config(config), |shard, waker| {
+        let config = wire_config(config);
+        let make = |shard: ShardIndex, waker| {
             let queue = ShardQueue::new(waker);
             neighbours.add(shard.0, &queue);
             self.directory.add_shard(Arc::clone(&queue));
             Exchange::new(queue, Arc::clone(&incoming)).among(&neighbours)
-        })
+        };
+        match bound {
+            Some(sockets) => wire::start_on(sockets, config, make),
+            None => wire::start(config, make),
+        }
         .context("cannot start")
     }
 
@@ -104,9 +108,14 @@ impl Host {
         reloader: &Arc<Reloader>,
         wire: &Wire,
         log: (&LogLines, Arc<LogTally>),
+        ports: Option<Ports>,
     ) -> anyhow::Result<admin::Open> {
         let _within = self.control.enter();
-        let door = admin::open(&config.admin, &config.metrics).context("cannot start")?;
+        let ports = match ports {
+            Some(ports) => ports,
+            None => Ports::bind(&config.admin, &config.metrics).context("cannot start")?,
+        };
+        let door = admin::open(&config.admin, &config.metrics, ports).context("cannot start")?;
         tracing::debug!(socket = %door.socket().display(), address = ?door.address(), metrics = ?door.metrics(), "admin API");
         let node = Node::new(
             Arc::new(config.clone()),
@@ -226,6 +235,11 @@ fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("cannot wait for signals and files")
+}
+
+/// Where compiled flows are: where the configuration says, or in the user's cache folder.
+pub(super) fn cache_dir(config: &Config) -> anyhow::Result<PathBuf> {
+    config.cache_dir.clone().map_or_else(default_cache, Ok)
 }
 
 /// The folder of the user's caches (XDG base directories).

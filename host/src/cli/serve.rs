@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 
 use super::census::Census;
-use super::host::Host;
+use super::host::{self, Host};
 use super::reload::Hangup;
 use super::state_dir::StateDir;
 use super::supervisor::Supervisor;
-use super::{Failure, log, records};
+use super::user::{Identity, UserError};
+use super::{Failure, log, records, watchdog};
 use crate::admin::LogLines;
 use crate::config::{Config, Listen, LogFormat};
 use crate::pii::Shown;
@@ -25,6 +26,7 @@ Examples:
   callbox serve --config callbox.toml
   callbox serve --config callbox.toml --listen udp:127.0.0.1:5070 --listen tcp:127.0.0.1:5070
   callbox serve --config callbox.toml --listen \"udp:0.0.0.0:5060 as 203.0.113.5\" --log-format json
+  callbox serve --config /etc/callbox/callbox.toml --user callbox
 
 SIGHUP (or callbox reload) reads the configuration again, whole or not at all; the log says what has changed. Calls that are up keep what they
 began with; listeners, folders and the sizes of the host stay as they are until the next start.
@@ -49,6 +51,10 @@ pub(super) struct Serve {
     /// error, warn, info, debug, trace, or a filter such as info,callbox::wire=debug.
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Become this user, with this group, when the ports are bound. Only root can; configuration, flows and folders must be the
+    /// user's to read and write.
+    #[arg(long, value_name = "NAME[:GROUP]")]
+    user: Option<Identity>,
     /// Write numbers and addresses into the log as tags, whatever the configuration says.
     #[arg(long)]
     log_redact: bool,
@@ -69,6 +75,11 @@ impl Serve {
         if let Some(listen) = &listen {
             config.listen.clone_from(listen);
         }
+        // Before the first thread, which is the log's.
+        let opened = match &self.user {
+            Some(user) => Some(user.assume(&config, &self.config).map_err(refused)?),
+            None => None,
+        };
         let format = match self.log_format {
             Some(Format::Text) => LogFormat::Text,
             Some(Format::Json) => LogFormat::Json,
@@ -87,9 +98,18 @@ impl Serve {
             Some(lines.clone()),
         )
         .map_err(Failure::NotTried)?;
+        let (cache, sockets, ports) = match opened {
+            Some(opened) => {
+                for warning in &opened.warnings {
+                    tracing::warn!("{warning}");
+                }
+                (opened.cache, Some(opened.sockets), Some(opened.ports))
+            }
+            None => (host::cache_dir(&config)?, None, None),
+        };
         let state = StateDir::open(&config.state_dir).map_err(|error| Failure::Failed(error.into()))?;
         tracing::debug!(folder = %state.path().display(), "state folder");
-        let host = Host::new(&config, config.limits.host.calls_max)?;
+        let host = Host::new(&config, config.limits.host.calls_max, &cache)?;
         let (recorder, writer) = records::start(&config, state.path(), host.calls_max)?;
         host.directory.keep_records(recorder);
         // Dropped when the calls are over, which writes it a last time.
@@ -100,18 +120,24 @@ impl Serve {
         let mut signals = host.signals()?;
         let mut census = host.control.block_on(async { Census::new() })?;
         let mut hangup = host.control.block_on(async { Hangup::new() })?;
-        let wire = host.listen(&config)?;
-        let reloader = Arc::new(Reloader::new(
+        let wire = host.listen(&config, sockets)?;
+        let supervisor = Arc::new(Supervisor::of_this_process());
+        let reloader = Reloader::new(
             Arc::clone(&host.directory),
             host.loader.clone(),
             self.config,
             listen,
-        ));
-        let admin = host.open_admin(&config, &reloader, &wire, (&lines, log.tally()))?;
+        );
+        let reloader = Arc::new(reloader.watched_by(Arc::clone(&supervisor) as _));
+        let admin = host.open_admin(&config, &reloader, &wire, (&lines, log.tally()), ports)?;
 
         announce(&mut io::stdout().lock(), &wire, &loaded, host.calls_max)?;
-        let supervisor = Supervisor::of_this_process();
         supervisor.serves();
+        if let Some(wanted) = watchdog::wanted() {
+            // Beside whatever the control runtime waits for, the drain at the end included.
+            host.control
+                .spawn(watchdog::tend(Arc::clone(&supervisor), wire.pulse(), wanted));
+        }
         host.directory.start_jobs();
         let broken = host.control.block_on(async {
             tokio::select! {
@@ -137,6 +163,13 @@ impl Serve {
         }
         drop(admin);
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn refused(error: UserError) -> Failure {
+    match error.is_usage() {
+        true => Failure::NotTried(error.into()),
+        false => Failure::Failed(error.into()),
     }
 }
 

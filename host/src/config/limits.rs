@@ -523,6 +523,9 @@ limits! {
         request_ms: u64 = 10_000, 100..=600_000, "milliseconds",
             "From the head of a request to that of its answer, and for the head itself; what takes longer by nature has a bound of its own.",
             "503, or the connection is closed.";
+        write_ms: u64 = 10_000, 100..=600_000, "milliseconds",
+            "A client that takes nothing of an answer, or of a log that it follows, because it does not read.",
+            "the connection is closed.";
         streams_max: usize = 16, 1..=1_024, "streams",
             "Logs that are followed at a time; each holds a connection.",
             "429.";

@@ -12,6 +12,7 @@ use super::process::{self, Process};
 use crate::config::limits;
 use crate::plugin::{Engine, Pool};
 use crate::tenant::{Directory, Numbers};
+use crate::trace;
 use crate::wire::{WireStats, WireView};
 
 /// Where the numbers are.
@@ -41,6 +42,8 @@ pub struct Snapshot {
     pub(super) connections: usize,
     /// Copies for a HEP collector: taken by the kernel, and lost; none without one.
     pub(super) mirrored: Option<(u64, u64)>,
+    /// Traces for an OpenTelemetry collector; none without one.
+    pub(super) traces: Option<trace::Counts>,
     pub(super) log: (u64, u64, u64),
     pub(super) started: SystemTime,
     pub(super) process: Process,
@@ -62,6 +65,7 @@ impl Sources {
             handovers: self.wire.handovers(),
             connections: self.wire.connections(),
             mirrored: self.wire.mirrored(),
+            traces: self.directory.traces(),
             log: self.log.read(),
             started: self.started,
             process: process::read(),

@@ -26,6 +26,35 @@ pub struct Reloader {
     /// What the host was started with.
     started: Arc<Config>,
     turn: tokio::sync::Mutex<()>,
+    watch: Option<Arc<dyn ReloadWatch>>,
+}
+
+/// Who wants to know when a configuration is exchanged: a supervisor. Neither method may wait.
+pub trait ReloadWatch: Send + Sync {
+    /// A reload begins.
+    fn reloading(&self);
+    /// It is over, whether it was taken or not; calls were answered all the time.
+    fn reloaded(&self);
+}
+
+/// Tells of the end however that comes: who asked by the admin API may be gone before it.
+struct Told<'a>(Option<&'a dyn ReloadWatch>);
+
+impl<'a> Told<'a> {
+    fn of(watch: Option<&'a dyn ReloadWatch>) -> Self {
+        if let Some(watch) = watch {
+            watch.reloading();
+        }
+        Self(watch)
+    }
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if let Some(watch) = self.0 {
+            watch.reloaded();
+        }
+    }
 }
 
 /// Why everything is as it was.
@@ -58,7 +87,15 @@ impl Reloader {
             file,
             listen,
             turn: tokio::sync::Mutex::new(()),
+            watch: None,
         }
+    }
+
+    /// Tells somebody of each reload.
+    #[must_use]
+    pub fn watched_by(mut self, watch: Arc<dyn ReloadWatch>) -> Self {
+        self.watch = Some(watch);
+        self
     }
 
     /// Reads all files again and puts them to work: for the calls that come from then on. Says in the log what has
@@ -68,6 +105,7 @@ impl Reloader {
     /// [`ReloadError`]; nothing has changed.
     pub async fn reload(&self) -> Result<Changes, ReloadError> {
         let _turn = self.turn.lock().await;
+        let _told = Told::of(self.watch.as_deref());
         let outcome = self.exchange().await;
         match &outcome {
             Ok(changes) => {

@@ -4,13 +4,15 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::start::WireError;
 use crate::config::{Listen, Transport};
 
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 1_024;
+/// Datagrams that came too early: as many as a buffer of the kernel's holds of the shortest.
+const EARLY_MAX: usize = 65_536;
 
 /// A listening socket as the world sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,54 @@ pub(super) enum Socketed {
 pub(super) struct Listener {
     pub(super) bound: Bound,
     pub(super) socket: Socketed,
+}
+
+/// Sockets that are bound, and take nothing yet: ports may be such that only root can bind them.
+pub struct Sockets(Vec<(Listen, Listener)>);
+
+impl Sockets {
+    /// Binds every listener. Connections are refused, and datagrams lost, until a wire is started on them.
+    ///
+    /// # Errors
+    /// [`WireError`]; nothing is left bound.
+    pub fn bind(listen: &[Listen], buffer_bytes: usize) -> Result<Self, WireError> {
+        if listen.is_empty() {
+            return Err(WireError::NoListener);
+        }
+        listen
+            .iter()
+            .map(|listen| Ok((*listen, Listener::open(listen, buffer_bytes)?)))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// Takes what comes from now on.
+    pub(super) fn open(self) -> Result<Vec<Listener>, WireError> {
+        let opened = self.0.into_iter().map(|(listen, listener)| {
+            let open = match &listener.socket {
+                Socketed::Udp(socket) => forget(socket),
+                Socketed::Tcp(socket) => SockRef::from(socket).listen(BACKLOG),
+            };
+            match open {
+                Ok(()) => Ok(listener),
+                Err(error) => Err(WireError::bind(listen, error)),
+            }
+        });
+        opened.collect()
+    }
+}
+
+/// Reads what came before its time: flows may have been compiled meanwhile, and a call of minutes ago has no caller any more.
+fn forget(socket: &UdpSocket) -> io::Result<()> {
+    let mut buffer = [0; 1];
+    for _ in 0..EARLY_MAX {
+        match socket.recv(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            // Errors of earlier datagrams, of which there are none of ours.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 impl Listener {
@@ -95,7 +145,6 @@ fn open(listen: &Listen, buffer_bytes: usize) -> io::Result<Socketed> {
             // Connections of the last run in TIME_WAIT must not keep a restarted host from listening.
             socket.set_reuse_address(true)?;
             socket.bind(&listen.bind.into())?;
-            socket.listen(BACKLOG)?;
             Ok(Socketed::Tcp(socket.into()))
         }
     }

@@ -12,7 +12,7 @@ use callbox_sip::endpoint::{
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::bind::{Bound, Listener, Socketed};
+use super::bind::{Bound, Listener, Socketed, Sockets};
 use super::drive::{Shard, UdpSource};
 use super::hep::Mirror;
 use super::inbox::Inbox;
@@ -90,7 +90,7 @@ fn why(listen: Listen, error: &io::Error) -> String {
             "this machine does not have that address; `ip address` shows which it has".to_owned()
         }
         io::ErrorKind::PermissionDenied => {
-            "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE, so take a higher one".to_owned()
+            "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE (or root and --user), so take a higher one".to_owned()
         }
         _ => error.to_string(),
     }
@@ -99,7 +99,7 @@ fn why(listen: Listen, error: &io::Error) -> String {
 /// A running wire. Dropping it leaves the shards running; [`Wire::shutdown`] ends them.
 pub struct Wire {
     pub(super) shared: Arc<Shared>,
-    wakers: Vec<ShardWaker>,
+    pub(super) wakers: Vec<ShardWaker>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -109,17 +109,22 @@ pub struct Wire {
 /// [`WireError`]; nothing is left running.
 pub fn start<C: ShardCore>(
     config: WireConfig,
+    make: impl FnMut(ShardIndex, ShardWaker) -> C,
+) -> Result<Wire, WireError> {
+    let sockets = Sockets::bind(&config.listen, config.limits.udp_socket_buffer_bytes)?;
+    start_on(sockets, config, make)
+}
+
+/// [`start`] on sockets that were bound before; `config.listen` is what they were bound by.
+///
+/// # Errors
+/// [`WireError`]; nothing is left running.
+pub fn start_on<C: ShardCore>(
+    sockets: Sockets,
+    config: WireConfig,
     mut make: impl FnMut(ShardIndex, ShardWaker) -> C,
 ) -> Result<Wire, WireError> {
-    if config.listen.is_empty() {
-        return Err(WireError::NoListener);
-    }
-    let buffer = config.limits.udp_socket_buffer_bytes;
-    let listeners: Vec<Listener> = config
-        .listen
-        .iter()
-        .map(|listen| Listener::open(listen, buffer))
-        .collect::<Result<_, _>>()?;
+    let listeners = sockets.open()?;
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let shards = if config.limits.shards == 0 {
         // Flows take as much of a call as SIP does, and each message that is handed from shard to shard wakes a thread.

@@ -20,6 +20,7 @@ macro_rules! tally {
             $( $alive: AtomicUsize, )*
             population: [AtomicUsize; callbox_sip::transaction::STATES.len()],
             $( $stat: AtomicU64, )*
+            turns: AtomicU64,
         }
 
         impl Tally {
@@ -73,7 +74,18 @@ impl Tallies {
     pub(super) fn publish(&self, shard: ShardIndex, counts: &Counts, stats: &Stats) {
         if let Some(tally) = self.0.get(usize::from(shard.0)) {
             tally.publish(counts, stats);
+            // Only the shard itself writes here.
+            let turns = tally.turns.load(Ordering::Relaxed);
+            tally.turns.store(turns.wrapping_add(1), Ordering::Relaxed);
         }
+    }
+
+    /// How many turns each shard has ended.
+    pub(super) fn turns(&self) -> Vec<u64> {
+        self.0
+            .iter()
+            .map(|tally| tally.turns.load(Ordering::Relaxed))
+            .collect()
     }
 
     /// What is alive, over all shards.
