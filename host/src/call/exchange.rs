@@ -7,7 +7,7 @@
 //! until their last event.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use callbox_sip::endpoint::{
@@ -27,7 +27,8 @@ use crate::wire::{ShardCore, ShardWaker};
 
 /// The way from flows to one shard.
 pub struct ShardQueue {
-    ready: Mutex<Vec<Scheduled>>,
+    /// None when the shard is gone: what waited for it would hold the queue, and the queue what waits, for ever.
+    ready: Mutex<Option<Vec<Scheduled>>>,
     waker: ShardWaker,
     pub(super) answers: Answers,
 }
@@ -37,7 +38,7 @@ impl ShardQueue {
     #[must_use]
     pub fn new(waker: ShardWaker) -> Arc<Self> {
         Arc::new(Self {
-            ready: Mutex::new(Vec::new()),
+            ready: Mutex::new(Some(Vec::new())),
             waker,
             answers: Answers::default(),
         })
@@ -52,14 +53,17 @@ impl ShardQueue {
     /// Legs, registrations and subscriptions that wait for the shard.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.lock().as_ref().map_or(0, Vec::len)
     }
 
     pub(super) fn schedule(&self, object: impl Into<Scheduled>) {
-        let first = {
-            let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-            ready.push(object.into());
-            ready.len() == 1
+        let object = object.into();
+        let first = match &mut *self.lock() {
+            Some(ready) => {
+                ready.push(object);
+                ready.len() == 1
+            }
+            None => false,
         };
         if first {
             self.waker.wake();
@@ -67,10 +71,25 @@ impl ShardQueue {
     }
 
     fn take_into(&self, batch: &mut Vec<Scheduled>) {
-        std::mem::swap(
-            batch,
-            &mut self.ready.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        if let Some(ready) = &mut *self.lock() {
+            std::mem::swap(batch, ready);
+        }
+    }
+
+    fn close(&self) {
+        // Let go of without the lock: the end of a leg may want to schedule something.
+        let waited = self.lock().take();
+        drop(waited);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Scheduled>>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 

@@ -312,6 +312,30 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_gone_holds_no_leg_of_its_tenant() {
+        for line_first in [true, false] {
+            let bounds = Arc::<crate::call::TenantBounds>::default();
+            let mut line = VirtualLine::new();
+            let told = SessionContext {
+                bounds: Arc::clone(&bounds),
+                ..context()
+            };
+            let (session, leg) = line.call(told, "100").unwrap();
+            assert_eq!(bounds.legs.taken(), 1);
+            // What they ask of the shard, and what their end asks of it, nobody hears any more.
+            leg.ring(Vec::new()).unwrap();
+            if line_first {
+                drop(line);
+                drop((leg, session));
+            } else {
+                drop((leg, session));
+                drop(line);
+            }
+            assert_eq!(bounds.legs.taken(), 0, "line first: {line_first}");
+        }
+    }
+
+    #[test]
     fn what_is_no_number_is_not_called() {
         assert!(VirtualLine::new().call(context(), "a b\r\n").is_none());
         let line = VirtualLine::new();

@@ -272,8 +272,8 @@ flow = "one"
         assert_eq!(
             routes,
             [
-                ("flow", "ivr", "callbox.toml:19"),
-                ("service", "desk", "callbox.toml:24")
+                ("flow", "ivr", "callbox.toml:18"),
+                ("service", "desk", "callbox.toml:23")
             ]
         );
         let desk = acme.flows.iter().find(|flow| flow.name == "desk").unwrap();

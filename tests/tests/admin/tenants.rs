@@ -116,7 +116,7 @@ fn a_tenant_is_shown_with_its_numbers_versions_grants_and_quotas() {
     assert!(said.err.contains("there is no tenant \"nobody\""), "{}", said.err);
     Admin::of(server.folder())
         .get("/v1/tenants/nobody")
-        .assert_problem(404, "unknown");
+        .assert_problem(404, "unknown-tenant");
 
     phone.hang_up(&mut call);
     let deadline = Instant::now() + SOON;
