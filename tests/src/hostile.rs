@@ -24,6 +24,17 @@ pub fn module(name: &str, text: &str, folder: &Path) -> PathBuf {
     write(name, bytes, Path::new(""), folder)
 }
 
+/// A flow that traps before it has done anything, in a folder of its own.
+pub fn traps() -> (tempfile::TempDir, PathBuf) {
+    let text = r#"(module
+        (memory (export "memory") 1)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+        (func (export "callbox:flow/handler@0.1.0#on-call") (param i32) (result i32) unreachable))"#;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = module("traps", text, folder.path());
+    (folder, file)
+}
+
 fn write(name: &str, mut bytes: Vec<u8>, world: &Path, folder: &Path) -> PathBuf {
     if bytes.starts_with(b"\0asm\x01") {
         let mut resolve = Resolve::default();

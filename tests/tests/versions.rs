@@ -126,17 +126,6 @@ impl Host {
     }
 }
 
-/// A flow that traps before it has done anything.
-fn traps() -> (tempfile::TempDir, PathBuf) {
-    let text = r#"(module
-        (memory (export "memory") 1)
-        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
-        (func (export "callbox:flow/handler@0.1.0#on-call") (param i32) (result i32) unreachable))"#;
-    let folder = tempfile::tempdir().unwrap();
-    let file = hostile::module("traps", text, folder.path());
-    (folder, file)
-}
-
 fn smallest() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let file = flows::smallest(folder.path());
@@ -165,7 +154,7 @@ fn what_is_broken_or_half_written_never_takes_a_call() {
         assert_eq!(host.answer(), 486, "{broken:?}");
     }
     // One that traps on a virtual call does not get a real one.
-    let (_traps, traps) = traps();
+    let (_traps, traps) = hostile::traps();
     host.drop_file(&traps);
     host.wait_for_log("on a virtual call it panicked", 1);
     assert_eq!(host.answer(), 486);
@@ -258,7 +247,7 @@ fn a_restart_keeps_what_served_and_takes_what_changed_meanwhile() {
 #[test]
 fn a_version_that_traps_in_its_first_calls_gives_way_by_itself() {
     let limits = [("smoke_ms", 0), ("breaker_calls", 10), ("breaker_traps", 3)];
-    let (_traps, traps) = traps();
+    let (_traps, traps) = hostile::traps();
     let host = Host::start(&flows::example("busy"), &limits);
     host.replace(&traps);
     for _ in 0..3 {
@@ -277,7 +266,7 @@ fn a_version_that_traps_in_its_first_calls_gives_way_by_itself() {
 #[test]
 fn without_a_version_before_it_the_circuit_opens_and_is_tried_again() {
     let limits = [("breaker_calls", 10), ("breaker_traps", 3), ("breaker_open_s", 2)];
-    let (_traps, traps) = traps();
+    let (_traps, traps) = hostile::traps();
     let host = Host::start(&traps, &limits);
     for _ in 0..3 {
         assert_eq!(host.answer(), 500);
@@ -335,7 +324,7 @@ fn an_operator_deploys_tries_promotes_and_goes_back() {
     assert_eq!(run(&["rollback", "acme/ivr"]).code, Some(0));
     assert_eq!(host.answer(), 486);
     // What is wrong is said, and is no success.
-    let (_traps, traps) = traps();
+    let (_traps, traps) = hostile::traps();
     let said = run(&["deploy", "acme/ivr", traps.to_str().unwrap()]);
     assert_eq!(said.code, Some(1), "{said:#?}");
     assert!(said.err.contains("on a virtual call it panicked"), "{said:#?}");

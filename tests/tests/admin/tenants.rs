@@ -1,6 +1,5 @@
 //! Tenants as an operator sees them, and what `status` says of versions that were not taken or have fallen.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use callbox_tests::admin::Admin;
@@ -10,17 +9,6 @@ use callbox_tests::{flows, hostile};
 use serde_json::Value;
 
 use super::callbox;
-
-/// A flow that traps at once.
-fn traps() -> (tempfile::TempDir, PathBuf) {
-    let text = r#"(module
-        (memory (export "memory") 1)
-        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
-        (func (export "callbox:flow/handler@0.1.0#on-call") (param i32) (result i32) unreachable))"#;
-    let folder = tempfile::tempdir().unwrap();
-    let file = hostile::module("traps", text, folder.path());
-    (folder, file)
-}
 
 fn tenant(server: &Callbox, name: &str) -> Value {
     let answer = Admin::of(server.folder()).get(&format!("/v1/tenants/{name}"));
@@ -150,7 +138,7 @@ fn status_has_a_line_of_what_was_not_taken_and_of_what_fell() {
         said.out
     );
 
-    let (_folder, bad) = traps();
+    let (_folder, bad) = hostile::traps();
     let said = callbox(&server, &["deploy", "house/1", bad.to_str().unwrap()]);
     assert_eq!(said.code, Some(0), "{said:#?}");
     let page = call_until(&server, &mut phone, "1", &["status"], "was taken out of service");
@@ -173,7 +161,7 @@ fn status_has_a_line_of_what_was_not_taken_and_of_what_fell() {
 
 #[test]
 fn a_breaker_that_is_open_is_seen_and_when_it_is_tried_again() {
-    let (_folder, bad) = traps();
+    let (_folder, bad) = hostile::traps();
     let mut setup = Setup::new().tenant_flow("acme", "1", &bad, "");
     for (key, value) in [
         ("breaker_calls", 10),
