@@ -205,20 +205,25 @@ impl Kamailio {
         }
     }
 
-    /// Ends it, as a power cut does not: but what it knew is gone all the same.
+    /// Ends all of its processes at once, as a power cut does. Told to end it may hang for a minute: its children log in their
+    /// signal handlers, and the log's lock may be what they hold.
     pub fn stop(&mut self) {
         let Some(mut running) = self.running.take() else {
             return;
         };
         let children = children(running.pid());
         if running.ended().is_none() {
-            running.terminate();
+            running.signal("KILL");
         }
-        if running.wait(END).is_none() {
-            for child in children {
-                let _ = Command::new("kill").arg("-KILL").arg(child).status();
-            }
+        for child in children {
+            // One that saw its parent go may have gone too.
+            let _ = Command::new("kill")
+                .arg("-KILL")
+                .arg(child)
+                .stderr(Stdio::null())
+                .status();
         }
+        running.wait(END);
     }
 
     /// Starts it with what it was started with before, on the same address, knowing no contact.

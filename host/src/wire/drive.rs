@@ -90,27 +90,25 @@ impl<C: ShardCore> Shard<C> {
     /// Runs until the wire stops.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.waker.begin();
+        let mut more = true;
         for _ in 0..TURNS {
-            let mut busy = self.poll_sources(cx);
-            busy |= self.poll_inbox(cx);
-            busy |= self.poll_woken(cx);
-            busy |= self.poll_timer(cx);
+            more = self.poll_sources(cx);
+            more |= self.poll_inbox(cx);
+            more |= self.poll_woken(cx);
+            more |= self.poll_timer(cx);
             self.outlet.poll_flush(cx);
             if self.shared.stop.load(Ordering::Acquire) {
                 return Poll::Ready(());
             }
-            if !busy {
-                self.publish();
-                if self.waker.end() {
-                    break;
-                }
-                return Poll::Pending;
+            if !more {
+                break;
             }
         }
         self.publish();
-        // Whether it was woken makes no difference: it comes back by itself.
-        self.waker.end();
-        cx.waker().wake_by_ref();
+        // Who woke it since it looked has not notified it: it comes back by itself.
+        if self.waker.end() || more {
+            cx.waker().wake_by_ref();
+        }
         Poll::Pending
     }
 

@@ -22,7 +22,7 @@ fn a_registrar_that_vanishes_and_comes_back_is_found_again() {
 /// Who comes back knows nothing of the dialog (481): the host subscribes anew, and the flow hears of changes as before.
 #[test]
 fn a_presence_server_that_forgot_a_subscription_is_asked_again() {
-    let mut kamailio = house().parameter("presence", "max_expires", "6").start();
+    let mut kamailio = house().parameter("presence", "max_expires", "8").start();
     let more = watching(&kamailio, "presence", "application/pidf+xml");
     let server = start(&kamailio, "extension", &more);
     let _caller = go(&server, "go");

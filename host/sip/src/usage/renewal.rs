@@ -1,13 +1,16 @@
 //! When to renew what a server grants for a time, and when to try again after a failure.
 //!
 //! Pure functions of numbers; shared by registrations and subscriptions. Entry functions: [`renew_after`], [`retry_after`],
-//! [`is_passing`].
+//! [`retry_within`], [`is_passing`].
 
 use std::time::Duration;
 
 /// RFC 5626 §4.5: base-time when nothing else is registered, and max-time.
 const RETRY_BASE_S: u64 = 30;
 const RETRY_MAX_S: u64 = 1_800;
+
+/// Between two tries of something that is about to run out.
+const RETRY_LEAST: Duration = Duration::from_millis(500);
 
 /// A Retry-After above this is not believed.
 const RETRY_AFTER_MAX_S: u64 = 3_600;
@@ -31,6 +34,21 @@ pub(crate) fn retry_after(failures: u32, asked_s: Option<u32>, dice: u64) -> Dur
     let pause = half + dice % (half + 1);
     let asked = u64::from(asked_s.unwrap_or(0)).min(RETRY_AFTER_MAX_S) * 1_000;
     Duration::from_millis(pause.max(asked))
+}
+
+/// The pause where something that was granted still holds for so long and is gone after it: that of [`retry_after`], but no
+/// more than half of what is left, so that the tries get denser towards the end, 500 ms (T1) apart at last. A server that
+/// asks for more with Retry-After gets it.
+pub(crate) fn retry_within(
+    left: Option<Duration>,
+    failures: u32,
+    asked_s: Option<u32>,
+    dice: u64,
+) -> Duration {
+    let pause = retry_after(failures, None, dice);
+    let pause = left.map_or(pause, |left| pause.min(left / 2).max(RETRY_LEAST));
+    let asked = u64::from(asked_s.unwrap_or(0)).min(RETRY_AFTER_MAX_S);
+    pause.max(Duration::from_secs(asked))
 }
 
 /// Whether a refusal may be gone the next time: the server is busy or has a fault. Anything else stands until somebody
@@ -78,5 +96,27 @@ mod tests {
         assert_eq!(retry_after(1, Some(100), 0), Duration::from_secs(100));
         assert_eq!(retry_after(1, Some(5), 0), Duration::from_secs(30));
         assert_eq!(retry_after(1, Some(u32::MAX), 0), Duration::from_secs(3_600));
+    }
+
+    #[test]
+    fn what_is_about_to_run_out_is_tried_again_before_it_has() {
+        let ms = Duration::from_millis;
+        for (left_ms, asked, pause_ms) in [
+            (3_600_000, None, 30_000),
+            (16_000, None, 8_000),
+            (3_000, None, 1_500),
+            (700, None, 500),
+            (0, None, 500),
+            (16_000, Some(2), 8_000),
+            (16_000, Some(12), 12_000),
+            (16_000, Some(100), 100_000),
+        ] {
+            assert_eq!(
+                retry_within(Some(ms(left_ms)), 1, asked, 0),
+                ms(pause_ms),
+                "{left_ms}"
+            );
+        }
+        assert_eq!(retry_within(None, 1, None, 0), retry_after(1, None, 0));
     }
 }

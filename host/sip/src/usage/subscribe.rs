@@ -64,6 +64,8 @@ pub(crate) struct Subscription {
     pub(super) pending: Option<u32>,
     /// When the Renew timer fires.
     pub(super) renew_at: Option<Instant>,
+    /// When what was granted runs out: the Expiry timer fires.
+    pub(super) ends_at: Option<Instant>,
     /// The host wants it gone.
     pub(super) unwanted: bool,
     /// The SUBSCRIBE with Expires 0 was sent.
@@ -159,6 +161,7 @@ impl Endpoint {
             dialog: None,
             pending: None,
             renew_at: None,
+            ends_at: None,
             unwanted: false,
             leaving: false,
             remade: false,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::renewal::{is_passing, retry_after};
+use super::renewal::{is_passing, retry_within};
 use super::subscribe::SubscriptionTimer;
 use crate::endpoint::{
     Endpoint, Event, SubscriptionEnd, SubscriptionEvent, SubscriptionFailure, SubscriptionId,
@@ -121,8 +121,9 @@ impl Endpoint {
         }
         let after = subscription.renew_after(granted);
         subscription.renew_at = now.checked_add(after);
-        self.set_subscription_timer(now, id, SubscriptionTimer::Renew, after);
         let end = Duration::from_secs(granted.into());
+        subscription.ends_at = now.checked_add(end);
+        self.set_subscription_timer(now, id, SubscriptionTimer::Renew, after);
         self.set_subscription_timer(now, id, SubscriptionTimer::Expiry, end);
     }
 
@@ -135,11 +136,12 @@ impl Endpoint {
             return;
         }
         let after = subscription.renew_after(left);
+        let end = Duration::from_secs(left.into());
+        subscription.ends_at = now.checked_add(end);
         if subscription.pending.is_none() && subscription.renew_at.is_none_or(|at| now + after < at) {
             subscription.renew_at = Some(now + after);
             self.set_subscription_timer(now, id, SubscriptionTimer::Renew, after);
         }
-        let end = Duration::from_secs(left.into());
         self.set_subscription_timer(now, id, SubscriptionTimer::Expiry, end);
     }
 
@@ -170,7 +172,8 @@ impl Endpoint {
         }
         // What was granted still holds (RFC 6665 §4.1.2.2): try again until it runs out.
         subscription.failures = subscription.failures.saturating_add(1);
-        let pause = retry_after(subscription.failures, asked, dice);
+        let left = subscription.ends_at.map(|end| end.saturating_duration_since(now));
+        let pause = retry_within(left, subscription.failures, asked, dice);
         subscription.renew_at = now.checked_add(pause);
         self.stop_subscription_timer(id, SubscriptionTimer::Notify);
         self.set_subscription_timer(now, id, SubscriptionTimer::Renew, pause);
@@ -184,6 +187,7 @@ impl Endpoint {
         };
         self.subscription_index.remove(&subscription.key);
         subscription.dialog = None;
+        subscription.ends_at = None;
         subscription.remade = true;
         subscription.tries = 0;
         // Cannot fail: From was written with the same values before.
