@@ -175,7 +175,8 @@ pub(super) fn codegen() -> Config {
     config
 }
 
-/// The number behind [`Engine::code_hash`].
+/// The number behind [`Engine::code_hash`]: target, processor features, code generation, tunables, WebAssembly features and version
+/// of the engine, which is what wasmtime's own cache goes by.
 pub(super) fn code_hash(engine: &wasmtime::Engine) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -231,5 +232,16 @@ mod tests {
         let child = wasmtime::Engine::new(&codegen()).unwrap();
         assert_eq!(host.code_hash(), code_hash(&child));
         assert_eq!(host.calls_max(), 10);
+    }
+
+    #[test]
+    fn another_processor_and_another_setting_have_another_code_hash() {
+        let hash = |config: &Config| code_hash(&wasmtime::Engine::new(config).unwrap());
+        let here = hash(&codegen());
+        // A target that is named has no features of the processor that this runs on.
+        let named = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        let (mut plain, mut other) = (codegen(), codegen());
+        assert_ne!(hash(plain.target(&named).unwrap()), here);
+        assert_ne!(hash(other.consume_fuel(false)), here);
     }
 }

@@ -19,6 +19,7 @@ use super::contract::{Import, World, WrongWorld};
 use super::engine::{Engine, MEMORIES_PER_CALL, TABLE_ELEMENTS, TABLES_PER_CALL};
 use super::host_api::bindings::{self, Entry};
 use super::inspect::Inspection;
+use super::native_code::NotMapped;
 use super::source::{NotWasm, Source};
 use super::state::CallState;
 use super::{native_code, outcome};
@@ -59,6 +60,11 @@ pub enum LoadError {
     /// It is built in a way that the pool of instances cannot hold; the engine's words.
     #[error("an instance of it does not fit into the pool: {0}")]
     Unfit(String),
+    /// The compiling child is of another build than this process; the engine's words.
+    #[error(
+        "the code that was just compiled does not run in this process ({0}): was the program's file replaced while it runs? Start the host again"
+    )]
+    Foreign(String),
     /// One instance of it would not fit into the pool.
     #[error("one instance needs {needs} {what}, and a call may have {limit}")]
     TooDemanding {
@@ -228,18 +234,56 @@ impl Loader {
         let source = Source::recognise(&bytes)?;
         let key = Key::new(&bytes, self.engine.code_hash());
         let kept = self.cache.hold(&key);
-        let (cache, found) = (self.cache.clone(), key.clone());
         let size = bytes.len();
-        let cached = blocking(move || Ok(read_cached(&cache, &found))).await?;
+        let cached = self.map_cached(&key).await?;
         let from_cache = cached.is_some();
-        let code = match cached {
-            Some(code) => code,
-            None => self.compile_in_child(&key, bytes).await?,
+        let (component, code_bytes) = match cached {
+            Some(mapped) => mapped,
+            None => {
+                let code = self.compile_in_child(&key, bytes).await?;
+                self.map_new(&key, code).await?
+            }
         };
-        let code_bytes = code.bytes().len();
-        let component = self.map(code).await?;
         let inspection = Inspection::new(&component, source, key.content(), size, code_bytes, from_cache);
         Ok((component, inspection, kept))
+    }
+
+    /// What the cache has of it and this engine runs, and its size in bytes. An entry that cannot be used is taken away.
+    async fn map_cached(&self, key: &Key) -> Result<Option<(Component, usize)>, LoadError> {
+        let (cache, engine, key) = (self.cache.clone(), self.engine.clone(), key.clone());
+        blocking(move || {
+            let Some(code) = read_cached(&cache, &key) else {
+                return Ok(None);
+            };
+            match native_code::map(engine.wasmtime(), &code) {
+                Ok(component) => Ok(Some((component, code.bytes().len()))),
+                Err(NotMapped::Unfit(error)) => Err(LoadError::Unfit(outcome::text_of(&error))),
+                Err(NotMapped::Foreign(error)) => {
+                    let error = outcome::text_of(&error);
+                    tracing::warn!(
+                        flow = key.content(), error,
+                        "compiled code in the cache is for another processor, engine or setting and is made again"
+                    );
+                    cache.remove(&key);
+                    Ok(None)
+                }
+            }
+        })
+        .await
+    }
+
+    /// What the child has just made.
+    async fn map_new(&self, key: &Key, code: Verified) -> Result<(Component, usize), LoadError> {
+        let (cache, engine, key) = (self.cache.clone(), self.engine.clone(), key.clone());
+        blocking(move || match native_code::map(engine.wasmtime(), &code) {
+            Ok(component) => Ok((component, code.bytes().len())),
+            Err(NotMapped::Unfit(error)) => Err(LoadError::Unfit(outcome::text_of(&error))),
+            Err(NotMapped::Foreign(error)) => {
+                cache.remove(&key);
+                Err(LoadError::Foreign(outcome::text_of(&error)))
+            }
+        })
+        .await
     }
 
     async fn compile_in_child(&self, key: &Key, bytes: Vec<u8>) -> Result<Verified, LoadError> {
@@ -260,15 +304,6 @@ impl Loader {
             cache
                 .adopt(&entry, &output)
                 .map_err(|error| LoadError::Cache(error.to_string()))
-        })
-        .await
-    }
-
-    async fn map(&self, code: Verified) -> Result<Component, LoadError> {
-        let engine = self.engine.wasmtime().clone();
-        // The code is whole and for this engine, so what is left to refuse is what does not fit into the pool.
-        blocking(move || {
-            native_code::map(&engine, &code).map_err(|error| LoadError::Unfit(outcome::text_of(&error)))
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! What is no flow is refused with a sentence for its author; what is one is compiled once.
 
 use std::fmt::Write as _;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -264,17 +264,21 @@ async fn a_flow_is_compiled_once() {
     assert_eq!(run(version).await.outcome, Outcome::Finished);
 }
 
-#[tokio::test]
-async fn poisoned_code_is_never_run() {
-    let sandbox = Sandbox::new(small());
-    let cache = sandbox.dir.path().join("cache");
-    sandbox.load(nothing()).await.unwrap();
-    let entry = std::fs::read_dir(&cache)
+/// The one entry of the cache.
+fn entry(sandbox: &Sandbox) -> PathBuf {
+    std::fs::read_dir(sandbox.dir.path().join("cache"))
         .unwrap()
         .flatten()
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|it| it == "cwasm"))
-        .unwrap();
+        .unwrap()
+}
+
+#[tokio::test]
+async fn poisoned_code_is_never_run() {
+    let sandbox = Sandbox::new(small());
+    sandbox.load(nothing()).await.unwrap();
+    let entry = entry(&sandbox);
     let sound = std::fs::read(&entry).unwrap();
     let mut poisoned = sound.clone();
     let middle = poisoned.len() / 2;
@@ -287,6 +291,70 @@ async fn poisoned_code_is_never_run() {
     // Sound, but others could have written it.
     std::fs::set_permissions(&entry, std::fs::Permissions::from_mode(0o666)).unwrap();
     assert!(!sandbox.load(nothing()).await.unwrap().inspection().from_cache);
+}
+
+/// Replaces a sound entry by other code, with the digest that belongs to it.
+async fn planted(code: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+    let sandbox = Sandbox::new(small());
+    sandbox.load(nothing()).await.unwrap();
+    let entry = entry(&sandbox);
+    let sound = std::fs::read(&entry).unwrap();
+    let other = code(sound.clone());
+    assert_ne!(other, sound);
+    std::fs::write(&entry, &other).unwrap();
+    std::fs::write(entry.with_extension("sha256"), callbox::plugin::digest_of(&other)).unwrap();
+    let version = sandbox.load(nothing()).await.unwrap();
+    assert!(!version.inspection().from_cache, "it was compiled again");
+    assert_eq!(run(version).await.outcome, Outcome::Finished);
+    assert_eq!(
+        std::fs::read(&entry).unwrap(),
+        sound,
+        "and the entry is a new one"
+    );
+    assert!(sandbox.load(nothing()).await.unwrap().inspection().from_cache);
+}
+
+#[tokio::test]
+async fn code_for_another_processor_is_made_again() {
+    // The features that its processor must have are named in it: these, no machine has.
+    planted(|mut code| {
+        let mut at = 0;
+        while let Some(found) = code[at..].windows(4).position(|it| it == b"has_") {
+            at += found + 4;
+            code[at - 4..at].copy_from_slice(b"had_");
+        }
+        code
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn code_for_an_engine_with_other_settings_is_made_again() {
+    planted(|_| {
+        let engine = wasmtime::Engine::new(wasmtime::Config::new().consume_fuel(false)).unwrap();
+        let other = wat::parse_str("(component)").unwrap();
+        engine.precompile_component(&other).unwrap()
+    })
+    .await;
+    planted(|sound| sound[..sound.len() / 2].to_vec()).await;
+}
+
+#[tokio::test]
+async fn code_that_does_not_fit_into_the_pool_is_kept_and_not_compiled_at_every_load() {
+    let four = "(memory 1) ".repeat(4);
+    let many = wat::parse_str(format!(
+        "(component {})",
+        (0..4)
+            .map(|n| format!("(core module $m{n} {four}) (core instance (instantiate $m{n}))"))
+            .collect::<String>()
+    ))
+    .unwrap();
+    let sandbox = Sandbox::new(small());
+    let unfit = |error: LoadError| assert!(matches!(error, LoadError::Unfit(_)), "{error:?}");
+    unfit(refused(&sandbox, many.clone()).await);
+    let before = std::fs::metadata(entry(&sandbox)).unwrap().ino();
+    unfit(refused(&sandbox, many).await);
+    assert_eq!(std::fs::metadata(entry(&sandbox)).unwrap().ino(), before);
 }
 
 #[tokio::test]
