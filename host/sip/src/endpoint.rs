@@ -33,6 +33,7 @@ mod receive;
 mod registration;
 pub(crate) mod reply;
 mod route;
+pub(crate) mod scope;
 pub(crate) mod servers;
 mod subscription;
 
@@ -72,6 +73,7 @@ use crate::usage::subscribe::{Subscription, SubscriptionTimer};
 use crate::usage::{Leg, LegTimer};
 use clients::ClientTransaction;
 use face::Faces;
+use scope::Scopes;
 use servers::ServerTransaction;
 
 /// Whose timer fired.
@@ -89,6 +91,7 @@ pub(crate) enum TimerKey {
 pub struct Endpoint {
     pub(crate) config: EndpointConfig,
     pub(crate) faces: Faces,
+    pub(crate) scopes: Scopes,
     /// The Server line of responses.
     pub(crate) server_line: Box<[u8]>,
     /// The User-Agent line of requests.
@@ -139,6 +142,7 @@ impl Endpoint {
         };
         Self {
             faces: Faces::new(&config.listeners),
+            scopes: Scopes::new(),
             server_line: line("Server"),
             agent_line: line("User-Agent"),
             config,

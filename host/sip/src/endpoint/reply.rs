@@ -6,15 +6,18 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::address::{Path, Protocol};
+use super::scope;
 use crate::message::{HeaderName, Message, Rport, Via};
 
-/// The path that responses to a request take: §18.2.2, with `rport` of RFC 3581.
+/// The path that responses to a request take: §18.2.2, with `rport` of RFC 3581. A `maddr` that its sender may not name
+/// ([`scope`]) is passed over, a group's always: nobody gets responses to what he did not ask for.
 pub(crate) fn path(via: Option<&Via<'_>>, from: &Path) -> Path {
     let mut to = *from;
     let Some(via) = via else { return to };
     let sent_by_port = via.port.unwrap_or(from.protocol.default_port());
     if from.protocol == Protocol::Udp {
-        if let Some(ip) = via.maddr().and_then(literal) {
+        let maddr = via.maddr().and_then(literal);
+        if let Some(ip) = maddr.filter(|ip| scope::may_name(from.remote.ip(), *ip)) {
             to.remote = SocketAddr::new(ip, sent_by_port);
         } else if via.rport() == Rport::Absent {
             to.remote.set_port(sent_by_port);

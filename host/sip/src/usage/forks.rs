@@ -56,7 +56,7 @@ impl Endpoint {
         let hint = Some((to.protocol(), to.listener()));
         let destination = self
             .destination_hinted(routes.next_hop(&target), hint)
-            .and_then(|named| named.under(to.filter()))
+            .and_then(|named| named.under(self.scopes.of(to)))
             .unwrap_or_else(|| to.clone());
         Some(Dialog {
             key: self

@@ -121,16 +121,17 @@ impl Endpoint {
     }
 
     /// Where requests on an inbound leg go. A stream that the caller opened is used again: it may be the only way
-    /// through its NAT, and its Contact often names a port on which nobody listens.
+    /// through its NAT, and its Contact often names a port on which nobody listens. What a peer may not name
+    /// ([`Scopes`](crate::endpoint::scope::Scopes)) is not followed: the request goes back the way that the peer's came, which is
+    /// also what a caller behind a NAT needs.
     pub(crate) fn inbound_destination(
         &self,
         routes: &RouteSet,
         target: &[u8],
         path: &Path,
     ) -> (Destination, Option<Destination>) {
-        let direct = self
-            .destination_of(routes.next_hop(target), Some(path))
-            .unwrap_or(Destination::Path(*path));
+        let named = self.destination_of(routes.next_hop(target), Some(path));
+        let direct = self.scopes.judge(named, path);
         if path.connection.is_some() && routes.is_empty() {
             (Destination::Path(*path), Some(direct))
         } else {

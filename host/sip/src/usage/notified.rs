@@ -10,8 +10,8 @@ use super::subscribe::{Subscription, SubscriptionTimer};
 use crate::dialog::{Dialog, RemoteSequence, RouteSet};
 use crate::endpoint::servers::NewServer;
 use crate::endpoint::{
-    Endpoint, Event, Path, SubscriptionEnd, SubscriptionEvent, SubscriptionId, SubscriptionState, checks,
-    reply,
+    AddressFilter, Destination, Endpoint, Event, Path, SubscriptionEnd, SubscriptionEvent, SubscriptionId,
+    SubscriptionState, checks, reply,
 };
 use crate::message::{HeaderName, Message, Value};
 
@@ -109,7 +109,9 @@ impl Endpoint {
         let mut dialog = taken.ok_or(plain(481))?;
         let in_order = dialog.remote_seq.accept(seq, false);
         if in_order && request.contact().is_ok() {
-            (dialog.destination, dialog.alternate) = self.inbound_destination(&dialog.routes, &target, path);
+            let filter = self.subscriptions.get(&id).and_then(|s| s.to.filter());
+            (dialog.destination, dialog.alternate) =
+                self.notifier_destination(filter, &dialog.routes, &target, path);
             dialog.target = target;
         }
         if let Some(subscription) = self.subscriptions.get_mut(&id) {
@@ -120,6 +122,22 @@ impl Endpoint {
         } else {
             Err((500, OUT_OF_ORDER.to_vec()))
         }
+    }
+
+    /// Where requests to a notifier go: as those to a caller, and by its Contact only where whoever subscribed may send.
+    fn notifier_destination(
+        &self,
+        filter: Option<&AddressFilter>,
+        routes: &RouteSet,
+        target: &[u8],
+        path: &Path,
+    ) -> (Destination, Option<Destination>) {
+        let (direct, alternate) = self.inbound_destination(routes, target, path);
+        let Some(filter) = filter else {
+            return (direct, alternate);
+        };
+        let direct = direct.under(Some(filter)).unwrap_or(Destination::Path(*path));
+        (direct, alternate.and_then(|named| named.under(Some(filter))))
     }
 
     /// None for too many Record-Route values.
@@ -144,7 +162,8 @@ impl Endpoint {
             value(HeaderName::CallId),
             b"\r\n",
         ];
-        let (destination, alternate) = self.inbound_destination(&routes, target, path);
+        let (destination, alternate) =
+            self.notifier_destination(subscription.to.filter(), &routes, target, path);
         Some(Dialog {
             key,
             head: parts.concat().into(),

@@ -271,6 +271,7 @@ impl Endpoint {
             .filter()
             .or_else(|| known.alternate.as_ref()?.filter())
             .cloned();
+        let filter = filter.or_else(|| self.scopes.of(&current).cloned());
         let way = path.copied().or(match &current {
             Destination::Path(path) => Some(*path),
             _ => None,

@@ -50,7 +50,7 @@ pub(crate) struct Subscription {
     headers: Vec<Header>,
     body: Option<Body>,
     contact_user: Option<Box<str>>,
-    to: Destination,
+    pub(super) to: Destination,
     pub(super) login: Option<Login>,
     pub(super) local_tag: Token,
     /// Its place in the index.
