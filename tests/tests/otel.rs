@@ -12,9 +12,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
+use callbox_tests::admin::Admin;
 use callbox_tests::flows;
+use callbox_tests::metrics::Scrape;
 use callbox_tests::phone::{Phone, SOON};
-use callbox_tests::server::Setup;
+use callbox_tests::server::{Callbox, Setup};
 use serde_json::Value;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
@@ -229,4 +231,90 @@ fn collectors_that_are_dead_slow_or_refuse_harm_no_call() {
         assert_eq!(server.stop(Duration::from_secs(20)), Some(0), "{}", server.log());
         assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     }
+}
+
+/// What the metrics say of traces: sent, dropped, spans rejected, requests that failed.
+fn counts(server: &Callbox) -> [f64; 4] {
+    let scrape = Scrape::of(&Admin::of(server.folder()).get("/metrics"));
+    [
+        "callbox_traces_sent_total",
+        "callbox_traces_dropped_total",
+        "callbox_trace_spans_rejected_total",
+        "callbox_trace_failures_total",
+    ]
+    .map(|name| scrape.value(name, &[]))
+}
+
+/// Waits until the metrics say just this. What is counted never falls, so what came meanwhile is a failure.
+fn wait_for_counts(server: &Callbox, expected: [f64; 4]) {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let now = counts(server);
+        if now == expected {
+            return;
+        }
+        let past = now.iter().zip(&expected).any(|(now, expected)| now > expected);
+        assert!(
+            !past && Instant::now() < until,
+            "{now:?}, not {expected:?}:\n{}",
+            server.log()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn metrics_tell_what_became_of_traces() {
+    let calls = |server: &Callbox, count: usize| {
+        let mut phone = server.phone();
+        for _ in 0..count {
+            let mut call = phone.connect("100");
+            phone.hang_up(&mut call);
+        }
+    };
+    // Asked again and again, each time after a longer wait: these two take longest and run beside the others.
+    let (busy, asked) = collector("HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n");
+    let busy = setup(busy, "").start();
+    calls(&busy, 1);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let hanging = setup(silent.local_addr().unwrap(), "").start();
+    calls(&hanging, 1);
+
+    let (taking, _documents) = collector(OK);
+    let server = setup(taking, "").start();
+    assert_eq!(counts(&server), [0.0; 4]);
+    calls(&server, 7);
+    wait_for_counts(&server, [7.0, 0.0, 0.0, 0.0]);
+
+    // Each batch would have spans of its own refused: one batch.
+    let partial = "{\"partialSuccess\":{\"rejectedSpans\":\"2\"}}";
+    let partial = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{partial}",
+        partial.len()
+    );
+    let (choosy, _documents) = collector(partial.leak());
+    let server = setup(choosy, "").start();
+    calls(&server, 1);
+    wait_for_counts(&server, [1.0, 0.0, 2.0, 0.0]);
+
+    // What is refused is not sent again.
+    let (refusing, _documents) = collector("HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n");
+    let server = setup(refusing, "").start();
+    calls(&server, 5);
+    wait_for_counts(&server, [0.0, 5.0, 0.0, 0.0]);
+
+    // No word within the time of a request: a failure, nothing lost yet, and calls go on.
+    let until = Instant::now() + Duration::from_secs(40);
+    let failed = loop {
+        let now = counts(&hanging);
+        if now[3] > 0.0 || Instant::now() > until {
+            break now;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(failed[3] > 0.0 && failed[..3] == [0.0; 3], "{failed:?}");
+    calls(&hanging, 1);
+    // Tried five times, then lost.
+    wait_for_counts(&busy, [0.0, 1.0, 0.0, 5.0]);
+    assert_eq!(asked.try_iter().count(), 5);
 }

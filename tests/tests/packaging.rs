@@ -1,12 +1,17 @@
 //! What others start callbox with: the systemd unit, the Dockerfile, and what a supervisor hears.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use callbox_tests::cli;
 use callbox_tests::process::{self, Running};
@@ -23,34 +28,105 @@ fn packaging(name: &str) -> String {
     fs::read_to_string(root().join("host/packaging").join(name)).unwrap()
 }
 
+/// What the supervisor of a host hears, on the socket that it gave the host.
+struct Ear {
+    socket: UnixDatagram,
+}
+
+impl Ear {
+    /// The next word; its lines.
+    fn next(&self) -> Vec<String> {
+        let mut buffer = [0; 256];
+        let length = self.socket.recv(&mut buffer).expect("a word within the time");
+        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The next word that is not the watchdog's, which comes at any time.
+    fn news(&self) -> Vec<String> {
+        loop {
+            let word = self.next();
+            if word != ["WATCHDOG=1"] {
+                return word;
+            }
+        }
+    }
+
+    /// Lets go of what was said until now and not heard, which may be nothing but the watchdog's words.
+    fn forget(&self) {
+        self.socket.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 256];
+        while let Ok(length) = self.socket.recv(&mut buffer) {
+            assert_eq!(&buffer[..length], b"WATCHDOG=1");
+        }
+        self.socket.set_nonblocking(false).unwrap();
+    }
+
+    /// A reload, from its beginning to the host that serves again: its time by the monotonic clock, in microseconds.
+    fn reload(&self) -> u64 {
+        let word = self.news();
+        assert_eq!(word[0], "RELOADING=1", "{word:?}");
+        let usec = word.iter().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+        let usec = usec.unwrap_or_else(|| panic!("no time in {word:?}"));
+        assert_eq!(self.news()[0], "READY=1");
+        usec.parse().unwrap()
+    }
+}
+
 #[test]
-fn a_supervisor_hears_that_the_host_serves_and_that_it_ends() {
+fn a_supervisor_hears_that_the_host_serves_reloads_lives_and_ends() {
+    const WATCHED: Duration = Duration::from_secs(4);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let ear = Ear { socket };
     let config = Setup::new().flow("hello", "hello").write(folder.path());
     let mut command = cli::command();
     command
         .args(["serve", "--config"])
         .arg(&config)
         .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", WATCHED.as_micros().to_string())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let mut host = Running::start(&mut command).unwrap();
-    let heard = || {
-        let mut buffer = [0; 256];
-        let length = socket.recv(&mut buffer).expect("a word within the time");
-        String::from_utf8_lossy(&buffer[..length]).into_owned()
-    };
-    assert!(heard().lines().any(|line| line == "READY=1"));
+    assert_eq!(ear.next()[0], "READY=1");
     // Now it serves, as it says.
     let status = cli::run(["status", "--config", config.to_str().unwrap()]);
     assert_eq!(status.code, Some(0), "{status:#?}");
+
+    // At every half of the time: never later than the supervisor waits, and not all the time either.
+    ear.forget();
+    assert_eq!(ear.next(), ["WATCHDOG=1"]);
+    for _ in 0..2 {
+        let before = Instant::now();
+        assert_eq!(ear.next(), ["WATCHDOG=1"]);
+        let gap = before.elapsed();
+        assert!(gap > WATCHED / 4 && gap < WATCHED, "{gap:?}");
+    }
+
+    // A reload that is taken and one that is not: it serves after both. The times are those of this machine's clock.
+    let before = Instant::now();
+    host.signal("HUP");
+    let first = ear.reload();
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("colour = 7\n{text}")).unwrap();
+    host.signal("HUP");
+    let second = ear.reload();
+    let longest = before.elapsed();
+    assert!(
+        second > first && Duration::from_micros(second - first) <= longest,
+        "{first} {second} {longest:?}"
+    );
+    let status = cli::run(["status", "--config", config.to_str().unwrap()]);
+    assert_eq!(status.code, Some(0), "{status:#?}");
+
     host.terminate();
-    assert!(heard().lines().any(|line| line == "STOPPING=1"));
+    assert_eq!(ear.news()[0], "STOPPING=1");
     let ended = host.wait(Duration::from_secs(30)).expect("it ends");
     assert_eq!(ended.code(), Some(0));
+    ear.forget();
 }
 
 #[test]
@@ -58,6 +134,8 @@ fn the_unit_is_one_that_systemd_takes() {
     let unit = packaging("callbox.service");
     for wanted in [
         "Type=notify",
+        "WatchdogSec=30",
+        "Restart=on-failure",
         "ProtectSystem=strict",
         "NoNewPrivileges=yes",
         "StateDirectory=callbox",

@@ -237,6 +237,19 @@ fn a_bridge_has_two_legs_and_a_job_its_own_fields() {
     );
 }
 
+/// Starts a host that was killed: it answers within 2 s of the start of its process. One that does not is killed and started
+/// once more, because others may have had the processor.
+fn begin_again(host: &mut Host) {
+    const BOUND: Duration = Duration::from_secs(2);
+    let first = host.begin();
+    if first < BOUND {
+        return;
+    }
+    host.signal("KILL");
+    let second = host.begin();
+    assert!(second < BOUND, "{first:?}, then {second:?} to start again");
+}
+
 #[test]
 fn what_has_ended_is_there_after_a_kill_and_calls_of_before_get_481() {
     const CALLS: u32 = 500;
@@ -253,8 +266,7 @@ fn what_has_ended_is_there_after_a_kill_and_calls_of_before_get_481() {
     let halves: Vec<_> = (0..20).map(|_| phone.connect("answer")).collect();
     std::thread::sleep(Duration::from_millis(1_000));
     host.signal("KILL");
-    let took = host.begin();
-    assert!(took < Duration::from_secs(2), "{took:?} to start again");
+    begin_again(&mut host);
     let records = host.records(&[]);
     let ids: BTreeSet<&str> = records
         .iter()
@@ -314,9 +326,7 @@ fn five_hundred_calls_are_up_when_it_is_killed_and_it_is_back_at_once() {
         .start();
     std::thread::sleep(Duration::from_millis(1_500));
     host.signal("KILL");
-    let took = host.begin();
-    // Below 2 s where nobody else wants the processor; what it takes here is mostly others.
-    assert!(took < Duration::from_secs(4), "{took:?} to start again");
+    begin_again(&mut host);
     drop(load);
     assert_eq!(compiled(&host), before, "it compiled again");
     let records = host.records(&[]);

@@ -120,15 +120,22 @@ fn words(status: &str, key: &str) -> Vec<String> {
 }
 
 fn assert_dropped(pid: u32) {
+    assert_is(pid, UID, GID, &[GID.to_string()]);
+}
+
+/// Every thread is this user with these groups, and root in nothing.
+fn assert_is(pid: u32, uid: u32, gid: u32, groups: &[String]) {
     let mut threads = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
         let Ok(status) = fs::read_to_string(task.unwrap().path().join("status")) else {
             continue;
         };
         threads += 1;
-        assert_eq!(words(&status, "Uid:"), vec![UID.to_string(); 4], "{status}");
-        assert_eq!(words(&status, "Gid:"), vec![GID.to_string(); 4], "{status}");
-        assert_eq!(words(&status, "Groups:"), [GID.to_string()], "{status}");
+        assert_eq!(words(&status, "Uid:"), vec![uid.to_string(); 4], "{status}");
+        assert_eq!(words(&status, "Gid:"), vec![gid.to_string(); 4], "{status}");
+        let mut own = words(&status, "Groups:");
+        own.sort();
+        assert_eq!(own, groups, "{status}");
         assert_eq!(words(&status, "NoNewPrivs:"), ["1"], "{status}");
         for set in ["CapPrm:", "CapEff:", "CapAmb:"] {
             assert_eq!(words(&status, set), ["0000000000000000"], "{status}");
@@ -193,6 +200,77 @@ fn nothing_of_root_is_left_and_all_works_without_it() {
         assert!(Instant::now() < deadline, "{}", home.log());
         std::thread::sleep(Duration::from_millis(20));
     }
+    host.terminate();
+    assert_eq!(host.wait(SOON).and_then(|it| it.code()), Some(0));
+}
+
+/// What `id` says of a user, sorted.
+fn ids(option: &str, user: &str) -> Vec<String> {
+    let said = Command::new("id").args([option, "--", user]).output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    let mut ids: Vec<String> = String::from_utf8(said.stdout)
+        .unwrap()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
+    ids.sort();
+    ids
+}
+
+/// A user of this machine, not root and not of its group, who is in further groups than their own.
+fn one_of_many_groups() -> Option<String> {
+    let groups = fs::read_to_string("/etc/group").unwrap();
+    let members = groups.lines().filter_map(|line| line.rsplit(':').next());
+    let fits = |user: &&str| {
+        let known = Command::new("id").args(["--", user]).output().unwrap();
+        if user.is_empty() || !known.status.success() {
+            return false;
+        }
+        let all = ids("-G", user);
+        all.len() > 1 && !all.contains(&"0".to_owned()) && ids("-u", user) != ["0"]
+    };
+    let found = members.flat_map(|names| names.split(',')).find(fits);
+    found.map(str::to_owned)
+}
+
+#[test]
+fn a_user_that_is_named_has_its_own_groups_and_no_others() {
+    if !is_root() {
+        return;
+    }
+    // Known on every Linux, in a group of their own alone; and one of more groups, where there is one.
+    let mut users = vec!["nobody".to_owned()];
+    users.extend(one_of_many_groups());
+    for user in users {
+        let number = |option: &str| ids(option, &user)[0].parse::<u32>().unwrap();
+        let (uid, gid, groups) = (number("-u"), number("-g"), ids("-G", &user));
+        let home = Home::new();
+        let mut host = Running::start(&mut home.command(&user)).unwrap();
+        home.wait_for("ready: ");
+        assert_is(host.pid(), uid, gid, &groups);
+        assert_eq!(owner(&home.path(".callbox")), (uid, gid, 0o700), "{user}");
+        let mut phone = Phone::udp(home.address);
+        let mut call = phone.connect("1");
+        phone.hang_up(&mut call);
+        assert!(home.ask(&["status"]).out.contains("house/1"));
+        host.terminate();
+        assert_eq!(
+            host.wait(SOON).and_then(|it| it.code()),
+            Some(0),
+            "{}",
+            home.log()
+        );
+    }
+
+    // Another group instead of their own stands beside those that the list gives them.
+    let home = Home::new();
+    let mut host = Running::start(&mut home.command(&format!("nobody:{GID}"))).unwrap();
+    home.wait_for("ready: ");
+    let mut groups = ids("-G", "nobody");
+    groups.retain(|group| *group != ids("-g", "nobody")[0]);
+    groups.push(GID.to_string());
+    groups.sort();
+    assert_is(host.pid(), ids("-u", "nobody")[0].parse().unwrap(), GID, &groups);
     host.terminate();
     assert_eq!(host.wait(SOON).and_then(|it| it.code()), Some(0));
 }

@@ -21,6 +21,9 @@ use callbox_tests::storm::{Report, Storm, Taken, run};
 
 const USAGE: &str = "bench-reload [--seconds 60] [--rate 100] [--deploys 200] [--broken 50]";
 
+/// From the end of compilation, or from when compiled code was found, until calls get a version.
+const SWITCH_MAX: Duration = Duration::from_millis(100);
+
 fn main() -> ExitCode {
     let mut storm = Storm {
         time: Duration::from_secs(60),
@@ -100,6 +103,16 @@ fn print(storm: &Storm, report: &Report) {
             effect.percentile_ms(0.99),
         );
     }
+    let soon = report
+        .taken
+        .iter()
+        .filter(|taken| taken.switch <= SWITCH_MAX)
+        .count();
+    println!(
+        "in effect within {} ms of the end of compilation: {soon} of {}",
+        SWITCH_MAX.as_millis(),
+        report.taken.len()
+    );
     println!(
         "\n| broken | refused by the API p50 ms | p99 | as a file p50 ms (200 of them to settle) | p99 |"
     );

@@ -1,11 +1,15 @@
 //! Who may speak with the API, and what wrong requests get.
 
 use std::fs;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt;
-use std::time::Duration;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use callbox_tests::admin::Admin;
 use callbox_tests::cli;
+use callbox_tests::metrics::Scrape;
+use callbox_tests::phone::SOON;
 use callbox_tests::server::Setup;
 
 use super::callbox;
@@ -154,7 +158,6 @@ fn what_is_wrong_with_a_request_is_a_problem() {
 
 #[test]
 fn a_client_that_says_nothing_is_sent_away() {
-    use std::io::{Read, Write};
     let server = Setup::new()
         .flow("1", "hello")
         .limit("limits.admin", "connections_max", 4)
@@ -163,7 +166,7 @@ fn a_client_that_says_nothing_is_sent_away() {
     let socket = server.folder().join(".callbox/admin.sock");
     let mut silent: Vec<_> = (0..8)
         .map(|_| {
-            let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+            let mut stream = UnixStream::connect(&socket).unwrap();
             stream.write_all(b"GET /v1/sta").unwrap();
             stream
         })
@@ -179,4 +182,63 @@ fn a_client_that_says_nothing_is_sent_away() {
         "{}",
         String::from_utf8_lossy(&rest)
     );
+}
+
+#[test]
+fn a_client_that_does_not_read_is_closed_and_others_are_served_meanwhile() {
+    const REQUEST: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: callbox\r\n\r\n";
+    // Answers to so many are more than the kernel keeps for a reader.
+    const REQUESTS: usize = 400;
+    let server = Setup::new()
+        .flow("1", "hello")
+        .limit("limits.admin", "connections_max", 4)
+        .limit("limits.admin", "write_ms", 1_000)
+        .start();
+    let socket = server.folder().join(".callbox/admin.sock");
+    let deaf = || {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        // What the host does not take any more is left.
+        stream
+            .set_write_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
+        for _ in 0..REQUESTS {
+            match stream.write_all(REQUEST) {
+                Ok(()) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        stream
+    };
+    let admin = Admin::of(server.folder());
+    let closed = || {
+        let scrape = Scrape::of(&admin.get("/metrics"));
+        scrape.sum("callbox_limit_hits_total", &[("limit", "limits.admin.write_ms")])
+    };
+    // They hold three of the four places; whoever reads is answered through the fourth.
+    let three: Vec<UnixStream> = (0..3).map(|_| deaf()).collect();
+    assert_eq!(admin.get("/v1/status").status(), 200);
+    let until = Instant::now() + SOON;
+    while closed() < 3.0 {
+        assert!(Instant::now() < until, "{}", server.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Every place: who comes then waits until they are closed, and no longer.
+    let four: Vec<UnixStream> = (0..4).map(|_| deaf()).collect();
+    assert_eq!(admin.get("/v1/status").status(), 200);
+    let until = Instant::now() + SOON;
+    while closed() < 7.0 {
+        assert!(Instant::now() < until, "{}", server.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for mut stream in three.into_iter().chain(four) {
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let mut rest = Vec::new();
+        // The end of the stream, or a reset of what was never read: not the time that is up.
+        if let Err(error) = stream.read_to_end(&mut rest) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+        }
+        let answers = String::from_utf8_lossy(&rest).matches("HTTP/1.1 200").count();
+        assert!((1..REQUESTS).contains(&answers), "{answers} answers");
+    }
 }

@@ -115,6 +115,49 @@ fn a_tenant_is_shown_with_its_numbers_versions_grants_and_quotas() {
 }
 
 #[test]
+fn nothing_of_a_tenant_stays_taken_after_deploys_and_calls() {
+    let server = Setup::new()
+        .tenant_flow("acme", "1", &flows::example("hello"), "")
+        .start();
+    let hello = std::fs::read(flows::example("hello")).unwrap();
+    let mut phone = server.phone();
+    let idle = |after: u64| {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let acme = tenant(&server, "acme");
+            let taken = |limit: &str| {
+                let quotas = acme["quotas"].as_array().unwrap();
+                let quota = quotas.iter().find(|quota| quota["limit"] == limit);
+                quota.unwrap_or_else(|| panic!("no {limit} in {acme:#}"))["taken"].clone()
+            };
+            let alive = [
+                &acme["calls"],
+                &taken("limits.tenant.calls_max"),
+                &taken("limits.tenant.legs_max"),
+            ];
+            if alive.iter().all(|count| **count == 0) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "after {after} deploys: {acme:#}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    // Each is tried on a virtual call, which takes a leg of the tenant's for a moment.
+    for number in 1..=5 {
+        let file = server.folder().join("next.wasm");
+        std::fs::write(&file, flows::numbered(hello.clone(), number)).unwrap();
+        let said = callbox(&server, &["deploy", "acme/1", file.to_str().unwrap()]);
+        assert_eq!(said.code, Some(0), "{said:#?}");
+        idle(number);
+        let mut call = phone.connect("1");
+        assert_eq!(tenant(&server, "acme")["calls"], 1);
+        phone.hang_up(&mut call);
+        idle(number);
+    }
+    assert_eq!(tenant(&server, "acme")["flows"][0]["current"]["number"], 6);
+}
+
+#[test]
 fn status_has_a_line_of_what_was_not_taken_and_of_what_fell() {
     let limits = [("smoke_ms", 0), ("breaker_calls", 10), ("breaker_traps", 3)];
     let mut setup = Setup::new().flow("1", "busy");
