@@ -1,11 +1,13 @@
 //! The mailbox of a session: everything that happened and was not waited for.
 //!
-//! Bounded: when it is full the oldest event that may be lost goes, and the reader is told how many went. Incoming, answered,
-//! failed and hung-up events are never lost; their number is bounded by the number of legs and attempts. An event may
-//! hold a question of the peer's: whoever drops it unread has it answered with no. Entry type: [`Mailbox`]; what a flow
+//! Bounded, for itself and together with the other mailboxes of the tenant: when there is no room the oldest of its events
+//! that may be lost goes, and the reader is told how many went. Incoming, answered,
+//! failed and hung-up events are never lost; their number is bounded by the number of legs and attempts. An event may hold a
+//! question of the peer's: whoever drops it unread has it answered with no. Entry type: [`Mailbox`]; what a flow
 //! reads: [`Event`].
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::dtmf::Dtmf;
@@ -14,7 +16,9 @@ use super::incoming_offer::IncomingOffer;
 use super::info::InfoRequest;
 use super::leg::{AnswerInfo, Leg};
 use super::referral::Referral;
+use super::share::Share;
 use super::subscription::Notification;
+use super::tenant_bounds::TenantBounds;
 use super::text::Body;
 use crate::config::limits;
 
@@ -91,27 +95,22 @@ impl EventKind {
     }
 }
 
-/// Whether a mailbox takes one more event.
-pub(super) enum Room {
-    Free,
-    Full,
-    /// Nobody reads any more.
-    Closed,
-}
-
 pub(super) struct Mailbox {
     queue: VecDeque<(u64, Event)>,
     max: usize,
+    /// Counts the queue with the tenant.
+    share: Share,
     lost: u32,
     next_ticket: u64,
     closed: bool,
 }
 
 impl Mailbox {
-    pub(super) fn new(max: usize) -> Self {
+    pub(super) fn new(max: usize, bounds: &Arc<TenantBounds>) -> Self {
         Self {
             queue: VecDeque::new(),
             max,
+            share: Share::new(bounds, |bounds| &bounds.events, "limits.tenant.events_max"),
             lost: 0,
             next_ticket: 1,
             closed: false,
@@ -127,42 +126,65 @@ impl Mailbox {
         if self.closed {
             return (ticket, Some(event));
         }
-        let mut lost = None;
-        if self.queue.len() >= self.max {
-            match self
-                .queue
-                .iter()
-                .position(|(_, event)| !event.kind.must_be_kept())
-            {
-                Some(oldest) => {
-                    lost = self.queue.remove(oldest).map(|(_, event)| event);
-                    limits::hit("limits.call.mailbox_events");
-                    self.lose_one();
-                }
-                None if event.kind.must_be_kept() => {}
-                None => {
-                    limits::hit("limits.call.mailbox_events");
-                    self.lose_one();
-                    return (ticket, Some(event));
-                }
-            }
+        let full = self.queue.len() >= self.max;
+        if !full && self.share.take().is_ok() {
+            self.queue.push_back((ticket, event));
+            return (ticket, None);
         }
-        self.queue.push_back((ticket, event));
+        let may_be_lost = |(_, event): &(u64, Event)| !event.kind.must_be_kept();
+        let lost = match self.queue.iter().position(may_be_lost) {
+            // With the tenant, the new one has the place of the old one.
+            Some(oldest) => {
+                let lost = self.queue.remove(oldest).map(|(_, event)| event);
+                self.queue.push_back((ticket, event));
+                lost
+            }
+            None if event.kind.must_be_kept() => {
+                self.share.take_anyway();
+                self.queue.push_back((ticket, event));
+                return (ticket, None);
+            }
+            None => Some(event),
+        };
+        if full {
+            limits::hit("limits.call.mailbox_events");
+        }
+        self.lose_one();
         (ticket, lost)
     }
 
-    /// Whether one more event would be read, without costing another one its place.
-    pub(super) fn room(&self) -> Room {
-        match self.queue.len() >= self.max {
-            _ if self.closed => Room::Closed,
-            true => Room::Full,
-            false => Room::Free,
+    /// Adds an event that costs no other one its place. None when nobody reads any more.
+    pub(super) fn offer(
+        &mut self,
+        source: u32,
+        kind: impl FnOnce() -> Result<EventKind, CallError>,
+    ) -> Option<Result<(), CallError>> {
+        if self.closed {
+            return None;
         }
+        if self.queue.len() >= self.max {
+            return Some(Err(CallError::limit("limits.call.mailbox_events")));
+        }
+        if let Err(row) = self.share.take() {
+            return Some(Err(CallError::limit(row)));
+        }
+        let kind = match kind() {
+            Ok(kind) => kind,
+            Err(why) => {
+                self.share.shrink_to(self.queue.len());
+                return Some(Err(why));
+            }
+        };
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.queue.push_back((ticket, Event { source, kind }));
+        Some(Ok(()))
     }
 
     /// Nobody will read any more. What was not read is the caller's to drop.
     pub(super) fn close(&mut self) -> VecDeque<(u64, Event)> {
         self.closed = true;
+        self.share.shrink_to(0);
         std::mem::take(&mut self.queue)
     }
 
@@ -185,7 +207,7 @@ impl Mailbox {
             ));
         }
         let at = self.queue.iter().position(|(_, event)| wanted(event.source))?;
-        self.queue.remove(at)
+        self.remove(at)
     }
 
     /// Takes an event back: a blocking wait has consumed it, or it is no longer true.
@@ -194,12 +216,19 @@ impl Mailbox {
             .queue
             .binary_search_by_key(&ticket, |(ticket, _)| *ticket)
             .ok()?;
-        self.queue.remove(at).map(|(_, event)| event)
+        self.remove(at).map(|(_, event)| event)
+    }
+
+    fn remove(&mut self, at: usize) -> Option<(u64, Event)> {
+        let taken = self.queue.remove(at);
+        self.share.shrink_to(self.queue.len());
+        taken
     }
 
     /// Drops the events for which `which` holds.
     pub(super) fn forget(&mut self, which: impl Fn(&Event) -> bool) {
         self.queue.retain(|(_, event)| !which(event));
+        self.share.shrink_to(self.queue.len());
     }
 }
 
@@ -208,13 +237,17 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn mailbox(max: usize) -> Mailbox {
+        Mailbox::new(max, &Arc::default())
+    }
+
     fn timer(id: u32) -> EventKind {
         EventKind::Timer(id)
     }
 
     #[test]
     fn a_full_mailbox_loses_the_oldest_that_may_be_lost_and_says_so() {
-        let mut mailbox = Mailbox::new(3);
+        let mut mailbox = mailbox(3);
         mailbox.put(1, EventKind::Failed(CallError::Timeout));
         mailbox.put(0, timer(1));
         mailbox.put(0, timer(2));
@@ -234,7 +267,7 @@ mod tests {
 
     #[test]
     fn events_that_decide_a_call_are_kept_above_the_bound() {
-        let mut mailbox = Mailbox::new(2);
+        let mut mailbox = mailbox(2);
         for leg in 1..=3 {
             mailbox.put(leg, EventKind::Failed(CallError::Cancelled));
         }
@@ -251,7 +284,7 @@ mod tests {
 
     #[test]
     fn only_the_wanted_sources_are_taken_and_order_holds() {
-        let mut mailbox = Mailbox::new(8);
+        let mut mailbox = mailbox(8);
         mailbox.put(1, timer(1));
         mailbox.put(2, timer(2));
         let (ticket, _) = mailbox.put(2, timer(3));

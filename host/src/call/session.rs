@@ -2,16 +2,17 @@
 //!
 //! It deliberately knows nothing of what runs the flow. Entry type: [`Session`]. Invariants: at most
 //! `legs_max` legs (and as many registrations and subscriptions as their limits say) at a time; the mailbox holds at most `mailbox_events` events and loses the
-//! oldest that may be lost; a wait ends at its time-out, at its event, or with the leg it is about.
+//! oldest that may be lost; what it holds of its tenant's bounds is given back when it is dropped; a wait ends at its time-out,
+//! at its event, or with the leg it is about.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::config::limits::{self, CallLimits};
+use crate::config::limits::CallLimits;
 
 use super::allowance::Allowance;
 use super::command::Scheduled;
@@ -32,6 +33,7 @@ use super::subscription::SubscriptionShared;
 use super::summary::{Beginning, Past};
 use super::tenant_bounds::{Place, TenantBounds};
 use super::text::{Body, Header};
+use super::timers::Timers;
 
 /// What a session is told about itself and granted, fixed at its start.
 pub struct SessionContext {
@@ -103,8 +105,7 @@ pub(super) struct SessionShared {
 
 pub(super) struct SessionInner {
     pub(super) mailbox: Mailbox,
-    /// Id and deadline, unordered: there are few.
-    timers: Vec<(u32, Instant)>,
+    timers: Timers,
     legs: Roster<LegShared>,
     registrations: Roster<RegistrationShared>,
     subscriptions: Roster<SubscriptionShared>,
@@ -125,8 +126,8 @@ impl Session {
     pub(super) fn open(id: String, context: SessionContext, shard: Arc<ShardQueue>) -> Self {
         let sends = Allowance::new(context.limits.sends_burst, context.limits.sends_rate);
         let inner = SessionInner {
-            mailbox: Mailbox::new(context.limits.mailbox_events),
-            timers: Vec::new(),
+            mailbox: Mailbox::new(context.limits.mailbox_events, &context.bounds),
+            timers: Timers::new(context.limits.timers_max, &context.bounds),
             legs: Roster::new(),
             registrations: Roster::new(),
             subscriptions: Roster::new(),
@@ -265,7 +266,7 @@ impl Session {
                             .to_owned(),
                     ));
                 }
-                inner.timers.iter().map(|&(_, at)| at).chain(deadline).min()
+                inner.timers.next().into_iter().chain(deadline).min()
             };
             if !super::wait::until(notified, wake).await
                 && deadline.is_some_and(|deadline| Instant::now() >= deadline)
@@ -286,20 +287,14 @@ impl Session {
         taken.map(|taken| self.shared.hand_out(taken))
     }
 
-    /// Sets timer `id`, which becomes an event; a timer of the same id is set anew. Beyond `timers_max` it is not set, and
-    /// the next overflow event counts it.
+    /// Sets timer `id`, which becomes an event; a timer of the same id is set anew. Beyond `timers_max`, the session's
+    /// or the tenant's, it is not set, and the next overflow event counts it.
     pub fn set_timer(&self, id: u32, after: Duration) {
         let at = self.shared.deadline(after);
         {
             let mut inner = self.shared.lock();
-            let full = inner.timers.len() >= self.shared.context.limits.timers_max;
-            match inner.timers.iter_mut().find(|timer| timer.0 == id) {
-                Some(timer) => timer.1 = at,
-                None if full => {
-                    limits::hit("limits.call.timers_max");
-                    inner.mailbox.lose_one();
-                }
-                None => inner.timers.push((id, at)),
+            if !inner.timers.set(id, at) {
+                inner.mailbox.lose_one();
             }
         }
         self.shared.changed.notify_waiters();
@@ -308,7 +303,7 @@ impl Session {
     /// Forgets timer `id`, also where it has expired and was not read yet.
     pub fn cancel_timer(&self, id: u32) {
         let mut inner = self.shared.lock();
-        inner.timers.retain(|timer| timer.0 != id);
+        inner.timers.cancel(id);
         inner.mailbox.forget(|event| {
             event.source == 0 && matches!(event.kind, EventKind::Timer(timer) if timer == id)
         });
@@ -353,9 +348,14 @@ impl Session {
 }
 
 impl Drop for Session {
-    /// Nobody reads the mailbox any more: what the peers ask in it is answered with no, and calls in it are refused.
+    /// Nobody reads the mailbox any more: what the peers ask in it is answered with no, and calls in it are refused. Legs
+    /// that still say their BYE keep the rest of the session for a while; what the tenant counts is given back now.
     fn drop(&mut self) {
-        let unread = self.shared.lock().mailbox.close();
+        let unread = {
+            let mut inner = self.shared.lock();
+            inner.timers.clear();
+            inner.mailbox.close()
+        };
         drop(unread);
     }
 }
@@ -521,7 +521,7 @@ impl SessionShared {
         let (timers, legs, registrations, subscriptions) = {
             let inner = self.lock();
             (
-                !inner.timers.is_empty() && wanted(0),
+                inner.timers.next().is_some() && wanted(0),
                 inner.legs.those(wanted),
                 inner.registrations.those(wanted),
                 inner.subscriptions.those(wanted),
@@ -590,16 +590,7 @@ impl SessionInner {
     }
 
     fn expire_timers(&mut self, now: Instant) {
-        let mut expired: VecDeque<(u32, Instant)> = VecDeque::new();
-        self.timers.retain(|&timer| {
-            let due = timer.1 <= now;
-            if due {
-                expired.push_back(timer);
-            }
-            !due
-        });
-        expired.make_contiguous().sort_by_key(|timer| timer.1);
-        for (id, _) in expired {
+        for id in self.timers.take_due(now) {
             // An event that is lost for it needs no lock to end: see `Mailbox::put`.
             drop(self.mailbox.put(0, EventKind::Timer(id)));
         }

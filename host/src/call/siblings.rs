@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::error::CallError;
-use super::events::{EventKind, Room};
+use super::events::EventKind;
 use super::session::{Session, SessionShared};
 use super::text::{self, Body};
 use crate::config::Capability;
@@ -41,17 +41,14 @@ impl SessionAddress {
     ///
     /// # Errors
     /// `UnknownDestination` when the session is over, `Denied` when the mailbox is full, for what others send takes nobody's
-    /// place, or when the tenant has no memory left for it.
+    /// place, or when the tenant has no memory or no room for unread events left.
     pub fn post(&self, payload: Body) -> Result<(), CallError> {
         let over = || CallError::UnknownDestination("the session is over".to_owned());
         let session = self.upgrade().ok_or_else(over)?;
-        match session.lock().mailbox.room() {
-            Room::Free => {}
-            Room::Full => return Err(CallError::limit("limits.call.mailbox_events")),
-            Room::Closed => return Err(over()),
-        }
-        let payload = payload.counted(&session.context.bounds)?;
-        session.post(0, EventKind::External(payload));
+        let counted = || payload.counted(&session.context.bounds).map(EventKind::External);
+        let taken = session.lock().mailbox.offer(0, counted);
+        taken.ok_or_else(over)??;
+        session.changed.notify_waiters();
         Ok(())
     }
 }

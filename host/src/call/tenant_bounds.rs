@@ -85,6 +85,10 @@ tenant_bounds! {
         registrations = registrations_max;
         /// Subscriptions that are not over.
         subscriptions = subscriptions_max;
+        /// Timers that flows have set and that run.
+        timers = timers_max;
+        /// Events that flows have not read.
+        events = events_max;
         /// Jobs that flows have started and that run.
         spawned = spawned_max;
         /// Jobs that wait for their time.

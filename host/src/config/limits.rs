@@ -467,6 +467,12 @@ limits! {
         subscriptions_max: usize = 800, 1..=1_000_000, "subscriptions",
             "At a time, those that are being ended included: a fifth of one SIP thread's is left to others.",
             "the flow gets denied(limit).";
+        timers_max: usize = 100_000, 16..=10_000_000, "timers",
+            "Running timers of all its sessions: twenty for each of 5 000 calls.",
+            "the timer is not set; the flow gets overflow.";
+        events_max: usize = 40_000, 16..=10_000_000, "events",
+            "Unread events of all its sessions, what peers have sent and each other's payloads: eight for each of 5 000 calls, where a flow that reads has one. Each holds its message, 1 KB as a rule.",
+            "as mailbox_events: the session's oldest that may be lost is dropped, or the new one where it has none, and the flow gets overflow; session.send gets denied(limit). What decides a call, such as an answer or a hang-up, is never lost.";
         posts_rate: u32 = 10_000, 1..=10_000_000, "payloads a second",
             "What its sessions send each other, and so much at once: four for each call of calls_rate.",
             "the flow gets denied(limit).";

@@ -10,6 +10,7 @@
     clippy::indexing_slicing
 )]
 
+mod backlog;
 mod compiler;
 mod compute;
 mod floods;
