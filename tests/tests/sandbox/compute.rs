@@ -86,6 +86,7 @@ fn patterns_end() {
             }
         });
         stage.told(&["pattern:", words]);
+        stage.is_booked(&[]);
         stage.unharmed();
     }
 }

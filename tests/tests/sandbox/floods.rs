@@ -54,7 +54,7 @@ fn a_flow_that_feeds_itself_events_ends_with_its_fuel() {
         &flows::example("flood"),
         &trick("events", &[]),
     );
-    Stage::of(setup).ends(500, &["limits.plugin.fuel"]);
+    Stage::of(setup).ends(500, &["limits.plugin.fuel_total"]);
 }
 
 #[test]
@@ -70,6 +70,7 @@ fn a_storm_of_calls_is_a_breeze_on_the_wire() {
         stage.told(&["limits."]);
         let sent = count(&mut victim, method);
         assert!(sent < 400, "{name}: {sent} requests");
+        stage.is_booked(&[]);
         stage.unharmed();
     }
 }
@@ -85,6 +86,7 @@ fn a_storm_of_responses_and_infos_is_a_breeze_too() {
             ending.messages.len()
         );
         stage.told(&[&format!("{name}:"), "limits."]);
+        stage.is_booked(&[]);
         stage.unharmed();
     }
 }
@@ -100,6 +102,7 @@ fn a_flood_of_log_lines_is_cut_and_can_forge_nothing() {
     let mut stage = Stage::file(&flows::example("log-flood"), setup());
     assert_eq!(stage.call().status, 500);
     stage.told(&["limits.plugin.fuel_burst"]);
+    stage.is_booked_as("out-of-fuel-burst", Some("limits.plugin.fuel_burst"));
     let log = stage.server.log();
     assert!(
         log.len() < 2 << 20,

@@ -62,6 +62,7 @@ fn nothing_is_written_into_messages() {
             assert_eq!(forged(message), None, "{name}: {message:?}");
         }
         stage.told(&["done"]);
+        stage.is_booked(&[]);
         let log = stage.server.log();
         for line in log.lines().filter(|line| line.contains("through ")) {
             println!(

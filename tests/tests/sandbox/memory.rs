@@ -35,6 +35,7 @@ fn a_deep_recursion_ends_at_its_stack() {
     assert_eq!(stage.call().status, 500);
     // A guest's own stack lies in its memory, and which of the two stacks ends first depends on the compiler.
     let line = stage.told(&["outcome"]);
+    stage.is_booked(&[]);
     assert!(
         line.contains("stack") || line.contains("out of bounds memory access"),
         "{line}"
@@ -69,6 +70,7 @@ fn a_string_of_50_mb_is_not_copied() {
         "a log line has a bound"
     );
     stage.told(&["limits.plugin.hostcall_fuel"]);
+    stage.is_booked(&["limits.plugin.hostcall_fuel"]);
     stage.unharmed();
 }
 

@@ -93,6 +93,7 @@ fn a_parameter_leads_nowhere_else() {
     let mut stage = reach("dial", &to, "", crate::setup());
     stage.call();
     stage.told(&["reach dial"]);
+    stage.is_booked(&[]);
     stage.unharmed();
     assert!(socket.recv(&mut [0; 1_500]).is_err(), "something was sent there");
 }
@@ -139,5 +140,6 @@ fn nobody_elses_session_is_told_anything() {
     let mut stage = reach("send", "", "1@callbox", setup());
     assert_eq!(stage.call().status, 403);
     stage.told(&["reach send"]);
+    stage.is_booked(&[]);
     stage.unharmed();
 }

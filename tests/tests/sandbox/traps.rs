@@ -61,6 +61,7 @@ fn a_panic_on_a_digit_hangs_up() {
     });
     assert_eq!((ending.status, ending.requests("BYE")), (200, 1));
     stage.told(&["panicked", "fell over: digit"]);
+    stage.is_booked_as("panicked", None);
     stage.unharmed();
 }
 
@@ -74,6 +75,7 @@ fn a_panic_after_a_refused_transfer_is_no_transfer() {
     });
     assert_eq!((ending.requests("REFER"), ending.requests("BYE")), (1, 1));
     stage.told(&["panicked", "fell over: transfer"]);
+    stage.is_booked_as("panicked", None);
     stage.unharmed();
 }
 
@@ -96,6 +98,7 @@ fn a_panic_while_another_phone_rings_stops_the_ringing() {
     assert_eq!(response.status(), Some(500));
     stage.phone.ack(&mut caller, &response);
     stage.told(&["panicked", "fell over: dialling"]);
+    stage.is_booked_as("panicked", None);
     stage.unharmed();
 }
 
@@ -105,6 +108,7 @@ fn a_panic_when_the_caller_is_gone_is_told_all_the_same() {
     let mut caller = stage.phone.connect("hostile");
     stage.phone.hang_up(&mut caller);
     stage.told(&["panicked", "fell over: caller-gone"]);
+    stage.is_booked_as("panicked", None);
     stage.unharmed();
 }
 

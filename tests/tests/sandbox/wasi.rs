@@ -23,17 +23,22 @@ fn output_is_bounded() {
     let mut stage = Stage::text("wasi-stdout");
     assert_eq!(stage.call().status, 500);
     stage.told(&["limits.plugin.fuel_burst"]);
+    stage.is_booked_as("out-of-fuel-burst", Some("limits.plugin.fuel_burst"));
     assert!(stage.server.log().len() < 2 << 20);
     stage.unharmed();
 }
 
 #[test]
 fn a_wait_of_wasi_ends_with_the_call() {
-    for name in ["wasi-sleep", "wasi-poll"] {
+    for (name, outcome, limit) in [
+        ("wasi-sleep", "too-long", "limits.plugin.call_max_s"),
+        // Ten thousand clocks are more than a call may have.
+        ("wasi-poll", "too-many-resources", "limits.plugin.resources_max"),
+    ] {
         let setup = setup().limit("limits.plugin", "call_max_s", 2);
         let mut stage = Stage::text_within(name, setup);
         assert_eq!(stage.call().status, 500, "{name}");
-        println!("{}", stage.told(&["outcome"]));
+        stage.is_booked_as(outcome, Some(limit));
         stage.unharmed();
     }
 }
@@ -47,5 +52,6 @@ fn exit_ends_the_flow_and_nothing_else() {
 fn of_all_exports_only_the_handler_runs() {
     let mut stage = Stage::text("exports-everything");
     assert_eq!(stage.call().status, 480);
+    stage.is_booked_as("finished", None);
     stage.unharmed();
 }
