@@ -17,15 +17,14 @@ fn flood(call: Call) {
         "legs" => legs(&to),
         "registers" => tell("registers", repeat(|| register(&to))),
         "subscribes" => tell("subscribes", repeat(|| subscribe(&to))),
+        "posts" => tell("posts", repeat(post_to_itself)),
+        // `to` is a flow of its tenant that is a job.
+        "spawns" => tell("spawns", repeat(|| spawn(&to))),
         "infos" => {
             if let Some(answer) = sdp::answer_to(&call) {
                 call.answer(answer).ok();
             }
-            let body = Body {
-                content_type: "text/plain".into(),
-                data: vec![b'x'; 1_000],
-            };
-            tell("infos", repeat(|| call.post_info(&body)));
+            tell("infos", repeat(|| call.post_info(&note())));
         }
         other => panic!("no trick {other:?}"),
     }
@@ -82,6 +81,28 @@ fn subscribe(to: &str) -> Result<(), Error> {
         .timeout(Duration::ZERO)
         .start()
         .map(drop)
+}
+
+/// Read at once, so that it is never the mailbox that is full.
+fn post_to_itself() -> Result<(), Error> {
+    let sent = session::send(&session::id(), &note());
+    while events::poll().is_some() {}
+    sent
+}
+
+/// One for now and one for later.
+fn spawn(flow: &str) -> Result<(), Error> {
+    for after in [Duration::ZERO, Duration::from_secs(3_600)] {
+        session::spawn(flow, &note(), after)?;
+    }
+    Ok(())
+}
+
+fn note() -> Body {
+    Body {
+        content_type: "text/plain".into(),
+        data: vec![b'x'; 1_000],
+    }
 }
 
 fn timers() {
