@@ -75,7 +75,7 @@ bench-load: flows peers ## callbox and sipp side by side at 1 000 calls/s (relea
 	$(CARGO) build --release --locked -p callbox -p callbox-tests --bins
 	CALLBOX_BIN=$(CALLBOX_RELEASE) $(TARGET)/release/bench-load $(ARGS)
 
-bench-isolation: flows peers ## a tenant's calls alone and beside another tenant's hostile flows (release build)
+bench-isolation: flows peers ## a tenant's calls alone, beside hostile tenants at every bound, and beside 64 endless loops (release build)
 	$(CARGO) build --release --locked -p callbox -p callbox-tests --bins
 	CALLBOX_BIN=$(CALLBOX_RELEASE) $(TARGET)/release/bench-isolation $(ARGS)
 

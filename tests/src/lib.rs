@@ -32,5 +32,6 @@ pub mod net;
 pub mod phone;
 pub mod process;
 pub mod server;
+pub mod siege;
 pub mod sipp;
 pub mod storm;

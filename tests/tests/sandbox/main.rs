@@ -11,6 +11,7 @@
 )]
 
 mod backlog;
+mod besieged;
 mod books;
 mod compiler;
 mod compute;

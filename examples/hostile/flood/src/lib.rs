@@ -1,4 +1,5 @@
-//! Makes the host send, store or remember without end, in the way that `trick` names. `to` is where it may call.
+//! Makes the host send, store or remember without end, in the way that `trick` names. `to` is where it may call, `wait_ms` how
+//! long it waits for a registrar or notifier: with none it lets go of what has not begun, otherwise of what stands.
 
 use std::time::Duration;
 
@@ -9,17 +10,22 @@ callbox_sdk::flow!(flood);
 fn flood(call: Call) {
     let trick = session::config("trick").unwrap_or_default();
     let to = session::config("to").unwrap_or_default();
+    let wait = session::config("wait_ms").and_then(|ms| ms.parse().ok());
+    let wait = Duration::from_millis(wait.unwrap_or_default());
     match trick.as_str() {
         "timers" => timers(),
         "events" => events_to_itself(),
         "rings" => tell("rings", repeat(|| call.ring())),
         "dials" => tell("dials", repeat(|| dial_and_forget(&to))),
         "legs" => legs(&to),
-        "registers" => tell("registers", repeat(|| register(&to))),
-        "subscribes" => tell("subscribes", repeat(|| subscribe(&to))),
+        "registers" => tell("registers", repeat(|| register(&to, wait))),
+        "subscribes" => tell("subscribes", repeat(|| subscribe(&to, wait))),
         "posts" => tell("posts", repeat(post_to_itself)),
         // `to` is a flow of its tenant that is a job.
-        "spawns" => tell("spawns", repeat(|| spawn(&to))),
+        "spawns" => {
+            let mut later = false;
+            tell("spawns", repeat(|| spawn(&to, &mut later)));
+        }
         "infos" => {
             if let Some(answer) = sdp::answer_to(&call) {
                 call.answer(answer).ok();
@@ -72,15 +78,12 @@ fn legs(to: &str) {
     }
 }
 
-fn register(to: &str) -> Result<(), Error> {
-    Register::at(to).timeout(Duration::ZERO).start().map(drop)
+fn register(to: &str, wait: Duration) -> Result<(), Error> {
+    Register::at(to).timeout(wait).start().map(drop)
 }
 
-fn subscribe(to: &str) -> Result<(), Error> {
-    Subscribe::to(to, "presence")
-        .timeout(Duration::ZERO)
-        .start()
-        .map(drop)
+fn subscribe(to: &str, wait: Duration) -> Result<(), Error> {
+    Subscribe::to(to, "presence").timeout(wait).start().map(drop)
 }
 
 /// Read at once, so that it is never the mailbox that is full.
@@ -90,12 +93,11 @@ fn post_to_itself() -> Result<(), Error> {
     sent
 }
 
-/// One for now and one for later.
-fn spawn(flow: &str) -> Result<(), Error> {
-    for after in [Duration::ZERO, Duration::from_secs(3_600)] {
-        session::spawn(flow, &note(), after)?;
-    }
-    Ok(())
+/// One for now, the next one for later.
+fn spawn(flow: &str, later: &mut bool) -> Result<(), Error> {
+    *later = !*later;
+    let after = Duration::from_secs(if *later { 3_600 } else { 0 });
+    session::spawn(flow, &note(), after).map(drop)
 }
 
 fn note() -> Body {
