@@ -59,7 +59,7 @@ pub use ladder::{Ladder, Message};
 pub use limits::Limit;
 pub use node::Node;
 pub use problem::Problem;
-pub use sessions::{Leg, Session, Sessions};
+pub use sessions::{Leg, Order, Session, Sessions};
 pub use status::{Calls, DrainState, Flow, Listener, Status, Wire};
 pub use tail::{LogLines, Tailed};
 pub use tenants::Tenants;

@@ -10,6 +10,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use callbox_tests::admin::Admin;
 use callbox_tests::cli;
 use callbox_tests::flows::{self, Broken};
 use callbox_tests::server::{Callbox, Setup};
@@ -245,4 +246,30 @@ fn jobs_follow_their_tables() {
         );
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn the_limits_in_force_are_those_of_the_reload_or_of_the_start() {
+    let server = Setup::new()
+        .flow("answer", "hello")
+        .limit("limits.sip", "legs_max", 1_000)
+        .start();
+    let original = text(&server);
+    let limit = |name: &str| {
+        let answer = Admin::of(server.folder()).get("/v1/limits");
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&answer.body).unwrap();
+        let row = rows.into_iter().find(|row| row["name"] == name).unwrap();
+        (row["value"].as_u64().unwrap(), row["after_restart"].as_u64())
+    };
+    assert_eq!(limit("limits.sip.legs_max"), (1_000, None));
+    let more = "[limits.call]\ndigits_max = 7\n[limits.wire]\ntcp_message_ms = 700";
+    rewrite(&server, &original, more);
+    assert!(server.reload());
+    assert_eq!(limit("limits.call.digits_max"), (7, None));
+    assert_eq!(limit("limits.wire.tcp_message_ms"), (10_000, Some(700)));
+    assert_eq!(limit("limits.sip.legs_max"), (1_000, None));
+    rewrite(&server, &original, "");
+    assert!(server.reload());
+    assert_eq!(limit("limits.call.digits_max"), (256, None));
+    assert_eq!(limit("limits.wire.tcp_message_ms"), (10_000, None));
 }

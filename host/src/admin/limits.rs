@@ -17,12 +17,15 @@ use crate::config::limits::table;
 pub struct Limit {
     /// `limits.call.legs_max`
     pub name: String,
-    /// What is in force. Of `limits.tenant`, what a tenant has that the configuration gives no number of its own.
+    /// What is in force, after every reload. Of `limits.tenant`, what a tenant has that the configuration gives no number of its own.
     pub value: u64,
     /// What is in force when the configuration says nothing.
     pub default: u64,
     /// What is counted.
     pub unit: String,
+    /// What the configuration says by now, where that waits for a restart.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub after_restart: Option<u64>,
 }
 
 pub(super) fn routes() -> Routes {
@@ -30,12 +33,15 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn limits(State(node): State<Arc<Node>>) -> Json<Vec<Limit>> {
-    let limits = &node.config.limits;
-    let rows = table().map(|row| Limit {
-        name: format!("{}.{}", row.group, row.name),
-        value: limits.get(row).unwrap_or(row.default),
-        default: row.default,
-        unit: row.unit.to_owned(),
+    let rows = table().map(|row| {
+        let (value, after_restart) = node.directory.limit_in_force(row, &node.config);
+        Limit {
+            name: format!("{}.{}", row.group, row.name),
+            value,
+            default: row.default,
+            unit: row.unit.to_owned(),
+            after_restart,
+        }
     });
     Json(rows.collect())
 }

@@ -1,5 +1,6 @@
 //! `GET /v1/sessions` and `GET /v1/sessions/{id}`: the runs of flows that are alive, with their legs.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,7 +13,7 @@ use super::Routes;
 use super::input::{Path, Query};
 use super::node::Node;
 use super::problem::Problem;
-use crate::call::{CallState, Direction, LegSummary, Party, SessionView};
+use crate::call::{CallState, Direction, LegSummary, Party, SessionView, Usage};
 use crate::pii::Redaction;
 use crate::unix_time::now_ms;
 
@@ -24,7 +25,7 @@ const LIMIT: (usize, usize) = (1_000, 10_000);
 pub struct Sessions {
     /// How many there are that were asked for.
     pub total: usize,
-    /// Oldest first; at most `limit` of them.
+    /// Oldest first, or as was asked; at most `limit` of them.
     pub sessions: Vec<Session>,
 }
 
@@ -43,6 +44,9 @@ pub struct Session {
     pub began_ms: u64,
     /// How long ago that is.
     pub age_ms: u64,
+    /// What it has used so far.
+    #[serde(flatten)]
+    pub usage: Usage,
     /// The calls of its legs: what is over first, then what lives.
     pub legs: Vec<Leg>,
     /// Calls that are over and that the session remembers no more.
@@ -94,6 +98,20 @@ struct Filter {
     /// A Call-ID of one of its legs.
     call: Option<String>,
     limit: Option<usize>,
+    sort: Order,
+}
+
+/// Which come first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// The oldest.
+    #[default]
+    Age,
+    /// Those that have computed longest.
+    Cpu,
+    /// Those that hold most memory.
+    Memory,
 }
 
 pub(super) fn routes() -> Routes {
@@ -110,6 +128,12 @@ async fn list(
     let now = now_ms();
     let mut views = node.directory.sessions(filter.tenant.as_deref());
     views.retain(|view| filter.takes(view));
+    // Before the rest is cut off; what is equal stays in the order of age.
+    match filter.sort {
+        Order::Age => {}
+        Order::Cpu => views.sort_by_key(|view| Reverse(view.usage.cpu_us)),
+        Order::Memory => views.sort_by_key(|view| Reverse(view.usage.memory_bytes)),
+    }
     Ok(Json(Sessions {
         total: views.len(),
         sessions: views
@@ -143,6 +167,7 @@ fn session(view: SessionView, now_ms: u64, redaction: Option<&Redaction>) -> Ses
     Session {
         began_ms: view.began_ms,
         age_ms: now_ms.saturating_sub(view.began_ms),
+        usage: view.usage,
         id: view.id,
         tenant: view.tenant,
         flow: view.flow,

@@ -34,6 +34,7 @@ use super::summary::{Beginning, Past};
 use super::tenant_bounds::{Place, TenantBounds};
 use super::text::{Body, Header};
 use super::timers::Timers;
+use super::usage::Counters;
 
 /// What a session is told about itself and granted, fixed at its start.
 pub struct SessionContext {
@@ -100,6 +101,7 @@ pub(super) struct SessionShared {
     pub(super) changed: Notify,
     sends: Allowance,
     pub(super) stop: Stop,
+    pub(super) usage: Counters,
     inner: Mutex<SessionInner>,
 }
 
@@ -147,6 +149,7 @@ impl Session {
                 changed: Notify::new(),
                 sends,
                 stop: Stop::default(),
+                usage: Counters::default(),
                 inner: Mutex::new(inner),
             }),
         }

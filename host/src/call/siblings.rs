@@ -45,7 +45,7 @@ impl SessionAddress {
     pub fn post(&self, payload: Body) -> Result<(), CallError> {
         let over = || CallError::UnknownDestination("the session is over".to_owned());
         let session = self.upgrade().ok_or_else(over)?;
-        let counted = || payload.counted(&session.context.bounds).map(EventKind::External);
+        let counted = || payload.counted(&session).map(EventKind::External);
         let taken = session.lock().mailbox.offer(0, counted);
         taken.ok_or_else(over)??;
         session.changed.notify_waiters();

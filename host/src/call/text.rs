@@ -11,7 +11,9 @@ use bytes::Bytes;
 use crate::config::limits::{self, CallLimits};
 
 use super::error::{CallError, Denial};
+use super::session::SessionShared;
 use super::tenant_bounds::TenantBounds;
+use super::usage::LaterCounting;
 
 /// Bytes of a reason phrase, a Reason text, a MIME type, or a name.
 pub(super) const SHORT_TEXT_MAX: usize = 256;
@@ -181,6 +183,7 @@ struct Counted {
     data: Bytes,
     bytes: usize,
     bounds: Arc<TenantBounds>,
+    usage: LaterCounting,
 }
 
 impl AsRef<[u8]> for Counted {
@@ -192,6 +195,7 @@ impl AsRef<[u8]> for Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.bounds.memory.give_back(self.bytes);
+        self.usage.gave_back(self.bytes);
     }
 }
 
@@ -239,12 +243,13 @@ impl Body {
         }
     }
 
-    /// The same, counted in the tenant's memory for as long as anybody has it: what a flow leaves with the host is its tenant's
-    /// as what it has itself.
+    /// The same, counted in the memory of the session that it is for, and of its tenant, for as long as anybody has it: what
+    /// a flow leaves with the host is its tenant's as what it has itself.
     ///
     /// # Errors
     /// `Denied` when the tenant has no room for it.
-    pub(super) fn counted(self, bounds: &Arc<TenantBounds>) -> Result<Self, CallError> {
+    pub(super) fn counted(self, session: &Arc<SessionShared>) -> Result<Self, CallError> {
+        let bounds = &session.context.bounds;
         let bytes = self.data.len().saturating_add(self.content_type.len());
         if bounds.memory.take(bytes).is_err() {
             let row = bounds.hit("limits.tenant.memory_max_bytes", bounds.memory.refused());
@@ -256,6 +261,7 @@ impl Body {
                 data: self.data,
                 bytes,
                 bounds: Arc::clone(bounds),
+                usage: LaterCounting::took(session, bytes),
             }),
         })
     }

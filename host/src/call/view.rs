@@ -1,9 +1,10 @@
-//! What an operator sees of a session that is alive: whose it is, what runs it, who talks to whom.
+//! What an operator sees of a session that is alive: whose it is, what runs it, who talks to whom, what it has used.
 //!
 //! Entry point: [`SessionAddress::view`]. Each lock is held for as long as it takes to copy one leg, and no two at once.
 
 use super::siblings::SessionAddress;
 use super::summary::LegsSummary;
+use super::usage::Usage;
 
 /// A session at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct SessionView {
     pub version: String,
     /// When it began: milliseconds since 1970.
     pub began_ms: u64,
+    /// What it has used so far.
+    pub usage: Usage,
     /// The legs that it has and had. Their texts are the peers', unescaped.
     pub legs: LegsSummary,
 }
@@ -34,6 +37,7 @@ impl SessionAddress {
             flow: context.flow.to_string(),
             version: context.version.to_string(),
             began_ms: session.beginning.wall_ms(),
+            usage: session.usage.read(),
             legs: session.legs_summary(),
         })
     }

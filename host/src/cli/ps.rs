@@ -7,12 +7,13 @@ use std::time::Duration;
 use super::Failure;
 use super::reach::Reach;
 use super::table::{Table, span};
-use crate::admin::{Sessions, path};
+use crate::admin::{Order, Sessions, path};
 
 const EXAMPLES: &str = "\
 Examples:
   callbox ps --config callbox.toml
   callbox ps --config callbox.toml --tenant acme --watch
+  callbox ps --config callbox.toml --sort cpu --limit 10
   callbox ps --socket .callbox/admin.sock --json";
 
 /// Show the calls and jobs that run.
@@ -33,6 +34,9 @@ pub(super) struct Ps {
     /// So many at most.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     limit: usize,
+    /// Which first, and with --limit which at all: the oldest, or those that have used most CPU, or hold most memory.
+    #[arg(long, value_name = "BY", value_enum, default_value_t)]
+    sort: Order,
     /// Show them anew every second, in place.
     #[arg(long, conflicts_with = "json")]
     watch: bool,
@@ -44,7 +48,13 @@ pub(super) struct Ps {
 impl Ps {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let limit = self.limit.to_string();
+        let sort = match self.sort {
+            Order::Age => "age",
+            Order::Cpu => "cpu",
+            Order::Memory => "memory",
+        };
         let parameters = [
+            ("sort", Some(sort)),
             ("tenant", self.tenant.as_deref()),
             ("flow", self.flow.as_deref()),
             ("call", self.call.as_deref()),
@@ -90,24 +100,29 @@ fn refresh(sessions: &Sessions) -> io::Result<()> {
 
 fn print(out: &mut impl Write, sessions: &Sessions) -> io::Result<()> {
     let mut table = Table::new(&[
-        "SESSION", "FLOW", "VERSION", "AGE", "LEG", "STATE", "FROM", "TO", "CALL-ID",
+        "SESSION", "FLOW", "VERSION", "AGE", "CPU", "MEM", "LEG", "STATE", "FROM", "TO", "CALL-ID",
     ]);
     for session in &sessions.sessions {
         let flow = format!("{}/{}", session.tenant, session.flow);
         let age = span(Duration::from_millis(session.age_ms));
-        let own = [session.id.as_str(), &flow, &session.version, &age];
+        // Times of the processor are short: a call of a minute that computes for a second is a busy one.
+        let cpu = format!("{} ms", session.usage.cpu_us.div_ceil(1_000));
+        let memory = format!("{} KiB", session.usage.memory_bytes >> 10);
+        let own = [session.id.as_str(), &flow, &session.version, &age, &cpu, &memory];
         if session.legs.is_empty() {
             table.row(own);
         }
         for (position, leg) in session.legs.iter().enumerate() {
             // What is the session's stands at its first leg.
-            let [id, flow, version, age] = if position == 0 { own } else { [""; 4] };
+            let [id, flow, version, age, cpu, memory] = if position == 0 { own } else { [""; 6] };
             let arrow = if leg.direction == "inbound" { "<" } else { ">" };
             table.row([
                 id,
                 flow,
                 version,
                 age,
+                cpu,
+                memory,
                 &format!("{arrow}{}", leg.leg),
                 &leg.state,
                 &leg.ani,

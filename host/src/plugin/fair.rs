@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 use super::threads;
-use crate::call::{TenantBounds, overruns};
+use crate::call::{Counting, TenantBounds, overruns};
 
 /// The turns of all flows.
 #[derive(Clone)]
@@ -64,6 +64,8 @@ pub(super) struct Share {
     shared: Arc<Shared>,
     tenant: usize,
     bounds: Arc<TenantBounds>,
+    /// Whose turns they are, where somebody may ask.
+    counting: Option<Counting>,
 }
 
 /// One run, and the waker that its future is given: being woken is asking for a turn.
@@ -181,11 +183,18 @@ impl Fair {
             shared: Arc::clone(shared),
             tenant: position,
             bounds,
+            counting: None,
         }
     }
 }
 
 impl Share {
+    /// Says how long its turns are.
+    pub(super) fn counting(mut self, counting: Counting) -> Self {
+        self.counting = Some(counting);
+        self
+    }
+
     /// Runs a future in the tenant's turns: it is polled only while it has one.
     pub(super) async fn run<F: Future>(self, turn: Turn, future: F) -> F::Output {
         let mut future = pin!(future);
@@ -201,7 +210,7 @@ impl Share {
         };
         let waker = Waker::from(Arc::clone(&run.seat));
         let mut first = true;
-        let bounds = self.bounds;
+        let (bounds, counting) = (self.bounds, self.counting);
         let mut rest: Option<Pin<Box<Sleep>>> = None;
         std::future::poll_fn(move |context| {
             while let Some(sleep) = &mut rest {
@@ -228,6 +237,9 @@ impl Share {
                 bounds.overruns.note(thread);
             }
             let used = used.min(CHARGED_MAX);
+            if let Some(counting) = &counting {
+                counting.computed(nanoseconds(used));
+            }
             let debt = bounds.cpu.spend(microseconds(used));
             let rests = poll.is_pending() && !debt.is_zero();
             run.seat.end(nanoseconds(used), rests);

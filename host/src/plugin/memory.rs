@@ -11,7 +11,7 @@ use std::sync::Arc;
 use wasmtime::ResourceLimiter;
 
 use super::engine::TABLE_ELEMENTS;
-use crate::call::TenantBounds;
+use crate::call::{Counting, TenantBounds};
 use crate::config::limits::PluginLimits;
 
 /// Memories and tables of one call.
@@ -23,6 +23,8 @@ pub(super) struct Holdings {
     table: usize,
     refused: Option<Refusal>,
     bounds: Arc<TenantBounds>,
+    /// Whose they are, where somebody may ask.
+    counting: Option<Counting>,
 }
 
 /// A growth that did not fit.
@@ -52,7 +54,14 @@ impl Holdings {
             table: 0,
             refused: None,
             bounds,
+            counting: None,
         }
+    }
+
+    /// Says how much there is.
+    pub(super) fn counting(mut self, counting: Counting) -> Self {
+        self.counting = Some(counting);
+        self
     }
 
     /// Bytes of all memories.
@@ -74,6 +83,9 @@ impl Holdings {
 impl Drop for Holdings {
     fn drop(&mut self) {
         self.bounds.memory.give_back(self.memory);
+        if let Some(counting) = &self.counting {
+            counting.gave_back(self.memory);
+        }
     }
 }
 
@@ -92,10 +104,14 @@ impl ResourceLimiter for Holdings {
         }
         if maximum.is_none_or(|maximum| desired <= maximum) {
             // Memories never shrink.
-            if let Err(wanted) = self.bounds.memory.take(sum.saturating_sub(self.memory)) {
+            let more = sum.saturating_sub(self.memory);
+            if let Err(wanted) = self.bounds.memory.take(more) {
                 let limit = self.bounds.memory.max();
                 self.refused = Some(Refusal::TenantMemory { wanted, limit });
                 return Ok(false);
+            }
+            if let Some(counting) = &self.counting {
+                counting.took(more);
             }
             self.memory = sum.max(self.memory);
         }

@@ -234,7 +234,8 @@ async fn in_turns(
     let share = version
         .engine()
         .fair()
-        .share(&context.tenant, Arc::clone(&context.bounds));
+        .share(&context.tenant, Arc::clone(&context.bounds))
+        .counting(session.counting());
     let turn = Turn::new();
     // In a place of its own: each layer that takes a future by value keeps it twice, where it came in and where it is
     // polled, and three layers took 14 KiB more of each held call.

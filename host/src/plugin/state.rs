@@ -55,7 +55,8 @@ impl CallState {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.resources_max);
         Self {
-            holdings: Holdings::new(limits, Arc::clone(&session.context().bounds)),
+            holdings: Holdings::new(limits, Arc::clone(&session.context().bounds))
+                .counting(session.counting()),
             log: FlowLog::new(limits, Arc::clone(&session.context().bounds)),
             session,
             table,
@@ -138,9 +139,10 @@ impl Border {
         match hook {
             CallHook::CallingHost => {
                 let counter = store.get_fuel()?;
-                let meter = &mut store.data_mut().meter;
-                meter.entering_host(counter);
-                meter.charge(HOST_CALL);
+                let state = store.data_mut();
+                state.meter.entering_host(counter);
+                state.meter.charge(HOST_CALL);
+                state.session.called_host(state.meter.used());
             }
             CallHook::ReturningFromHost => {
                 let state = store.data_mut();

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::limits::table;
+use crate::config::limits::{Limit, table};
 use crate::config::{Config, RouteTarget};
 
 /// Rows of the table of limits that hold for calls to come as soon as they are read; the others size what is there.
@@ -36,8 +36,7 @@ impl Changes {
             ..Self::default()
         };
         for row in table() {
-            let live =
-                LIVE_GROUPS.contains(&row.group) || (row.group == "limits" && LIVE_ROWS.contains(&row.name));
+            let live = is_live(row);
             let since = if live { before } else { started };
             let (Some(old), Some(new)) = (since.limits.get(row), after.limits.get(row)) else {
                 continue;
@@ -88,6 +87,11 @@ impl Changes {
     pub fn lines(&self) -> impl Iterator<Item = &String> {
         self.tenants.iter().chain(&self.routes).chain(&self.limits)
     }
+}
+
+/// Whether a reload takes a new number of this row over.
+pub(super) fn is_live(row: &Limit) -> bool {
+    LIVE_GROUPS.contains(&row.group) || (row.group == "limits" && LIVE_ROWS.contains(&row.name))
 }
 
 fn tenants(before: &Config, after: &Config) -> Vec<String> {

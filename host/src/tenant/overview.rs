@@ -3,12 +3,15 @@
 //! Entry points: [`Directory::overview`], [`Directory::sessions`], [`Directory::post`], [`Directory::start_job`]. No lock is held
 //! while text is made.
 
+use super::changes::is_live;
 use super::directory::Directory;
 use super::entrance::Draining;
 use super::job::{JobArgs, NoJob};
 use super::plan::Found;
 use super::versions::{Failure, Fallen};
 use crate::call::{Body, CallError, SessionView};
+use crate::config::Config;
+use crate::config::limits::Limit;
 
 /// The host's calls and flows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +70,23 @@ impl Directory {
         let mut views: Vec<SessionView> = addresses.iter().filter_map(|address| address.view()).collect();
         views.sort_by(|one, other| (one.began_ms, &one.id).cmp(&(other.began_ms, &other.id)));
         views
+    }
+
+    /// What a row of the table of limits is at this moment on a host that was `started` with this, and what it is to be after
+    /// a restart if that is another.
+    #[must_use]
+    pub fn limit_in_force(&self, row: &Limit, started: &Config) -> (u64, Option<u64>) {
+        let of = |config: &Config| config.limits.get(row).unwrap_or(row.default);
+        let configured = of(&self.plan().config);
+        if is_live(row) {
+            return (configured, None);
+        }
+        let later = (configured != of(started)).then_some(configured);
+        match (row.group, row.name) {
+            // As many as the machine has room for.
+            ("limits", "calls_max") => (self.runs.most() as u64, later),
+            _ => (of(started), later),
+        }
     }
 
     /// Puts a payload into the mailbox of a session, whoever's it is. None when there is no such session.

@@ -204,6 +204,7 @@ impl Directory {
         drop(quotas.of(&config.tenants, &config.limits.host));
         let gone = jobs_without_a_place(&before, &plan);
         self.plan.store(Arc::new(plan));
+        self.room.resize(&config.limits.call);
         self.reschedule();
         // A call ends by itself; a job that nothing names any more may run for ever.
         let grace = Duration::from_millis(started.limits.host.drain_grace_ms);

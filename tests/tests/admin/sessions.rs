@@ -124,3 +124,76 @@ fn an_operator_ends_a_session_and_the_peer_hears_why() {
     assert_eq!(again.code, Some(1), "{again:#?}");
     assert!(again.err.contains("session"), "{again:#?}");
 }
+
+#[test]
+fn what_a_session_uses_is_seen_while_it_lives() {
+    let server = Setup::new()
+        .flow("1", "hello")
+        .tenant_flow(
+            "acme",
+            "2",
+            &flows::example("compute"),
+            "config = { trick = \"host-calls\" }\n",
+        )
+        .limit("limits.plugin", "fuel_total", 1_000_000_000_000_000)
+        .start();
+    let mut phone = server.phone();
+    let mut talking = phone.connect("1");
+    let busy = phone.invite("2");
+    let sessions = |sort: &str| -> Vec<serde_json::Value> {
+        let answer = Admin::of(server.folder()).get(&format!("/v1/sessions?sort={sort}"));
+        let list: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        list["sessions"].as_array().unwrap().clone()
+    };
+    let number = |session: &serde_json::Value, name: &str| session[name].as_u64().unwrap();
+    let deadline = Instant::now() + SOON;
+    let first = loop {
+        let by_cpu = sessions("cpu");
+        if by_cpu.len() == 2 && by_cpu[0]["tenant"] == "acme" && number(&by_cpu[0], "cpu_us") > 10_000 {
+            break by_cpu[0].clone();
+        }
+        assert!(Instant::now() < deadline, "{by_cpu:#?}");
+    };
+    assert_eq!(sessions("age")[0]["tenant"], "house", "the older one");
+    let (memory, peak) = (
+        number(&first, "memory_bytes"),
+        number(&first, "memory_peak_bytes"),
+    );
+    assert!(memory >= 64 << 10 && memory <= peak, "{first:#?}");
+    let id = first["id"].as_str().unwrap();
+    let one = || -> serde_json::Value {
+        let answer = Admin::of(server.folder()).get(&format!("/v1/sessions/{id}"));
+        serde_json::from_str(&answer.body).unwrap()
+    };
+    let latest = loop {
+        let now = one();
+        if ["cpu_us", "fuel", "host_calls"]
+            .iter()
+            .all(|name| number(&now, name) > number(&first, name))
+        {
+            break now;
+        }
+        assert!(Instant::now() < deadline, "{first:#?}\n{now:#?}");
+    };
+    let ps = callbox(&server, &["ps", "--sort", "cpu", "--limit", "1"]);
+    assert!(
+        ps.out.contains("acme/2") && !ps.out.contains("house/1") && ps.out.contains(" ms"),
+        "{}",
+        ps.out
+    );
+    assert_eq!(callbox(&server, &["kill", id]).code, Some(0));
+    phone.final_response(&busy, "INVITE");
+    phone.hang_up(&mut talking);
+    while !sessions("memory").is_empty() {
+        assert!(Instant::now() < deadline);
+    }
+    // The record says what the table said, and what came after.
+    let record = loop {
+        let records = callbox(&server, &["cdr", "--json", "--tenant", "acme"]).out;
+        if let Some(line) = records.lines().find(|line| line.contains("\"fuel\"")) {
+            break serde_json::from_str::<serde_json::Value>(line).unwrap();
+        }
+        assert!(Instant::now() < deadline, "{records}");
+    };
+    assert!(number(&record, "fuel") >= number(&latest, "fuel"), "{record:#?}");
+}

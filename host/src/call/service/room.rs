@@ -1,7 +1,7 @@
 //! The waiting room: who accepts what, and which calls nobody has taken yet.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ const NOBODY: u16 = 480;
 /// Where calls for services and sessions that accept them meet. One a host.
 pub struct WaitingRoom {
     runtime: Handle,
-    waiting_max: usize,
-    patience: Duration,
+    waiting_max: AtomicUsize,
+    patience_ms: AtomicU64,
     retry_after: Duration,
     /// How many registrations are listed: asked for every call, without the lock.
     listed: AtomicUsize,
@@ -68,12 +68,19 @@ impl WaitingRoom {
     pub fn new(runtime: Handle, limits: &CallLimits, retry_after: Duration) -> Arc<Self> {
         Arc::new(Self {
             runtime,
-            waiting_max: limits.service_waiting_calls,
-            patience: Duration::from_millis(limits.service_wait_ms),
+            waiting_max: AtomicUsize::new(limits.service_waiting_calls),
+            patience_ms: AtomicU64::new(limits.service_wait_ms),
             retry_after,
             listed: AtomicUsize::new(0),
             inner: Mutex::default(),
         })
+    }
+
+    /// Takes other bounds over: for calls that come from then on. Those that wait keep their time.
+    pub fn resize(&self, limits: &CallLimits) {
+        self.waiting_max
+            .store(limits.service_waiting_calls, Ordering::Relaxed);
+        self.patience_ms.store(limits.service_wait_ms, Ordering::Relaxed);
     }
 
     /// Takes nobody in any more: waiting calls get 503, sessions that accept are denied.
@@ -111,7 +118,7 @@ impl WaitingRoom {
     }
 
     pub(super) fn patience(&self) -> Duration {
-        self.patience
+        Duration::from_millis(self.patience_ms.load(Ordering::Relaxed))
     }
 
     pub(super) fn lists_any(&self) -> bool {
@@ -167,7 +174,7 @@ impl WaitingRoom {
             return Ok(());
         }
         let waiting = inner.calls.entry(call.service.clone()).or_default();
-        if waiting.len() >= self.waiting_max {
+        if waiting.len() >= self.waiting_max.load(Ordering::Relaxed) {
             limits::hit("limits.call.service_waiting_calls");
             return Err(Refusal::new(NOBODY).because("limits.call.service_waiting_calls"));
         }

@@ -252,6 +252,24 @@ async fn calls_are_taken_in_the_order_in_which_they_came_and_one_a_method() {
 }
 
 #[tokio::test]
+async fn other_bounds_hold_for_the_calls_to_come() {
+    let mut house = House::new();
+    house.shards[0].receive("INVITE", "a", "desk");
+    house.room.resize(&CallLimits {
+        service_waiting_calls: 1,
+        service_wait_ms: 60_000,
+        ..CallLimits::default()
+    });
+    house.shards[0].receive("INVITE", "b", "desk");
+    assert_eq!(house.shards[0].sent("480"), 1, "one waits, and no more may");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(house.room.counts(), (0, 0), "the first has its old time");
+    house.shards[0].receive("INVITE", "c", "desk");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(house.room.counts().0, 1, "the third has the new one");
+}
+
+#[tokio::test]
 async fn nobody_gets_a_call_of_another_service_or_tenant() {
     let mut house = House::new();
     house.shards[0].receive("INVITE", "a", "desk");
