@@ -178,7 +178,7 @@ impl Endpoint {
     pub fn handle_message(&mut self, now: Instant, path: &Path, bytes: Bytes, framing: Framing) {
         self.input();
         match Message::parse(bytes, framing, &self.config.limits.message) {
-            Ok(message) if message.status().is_some() => self.receive_response(now, message),
+            Ok(message) if message.status().is_some() => self.receive_response(now, path, message),
             Ok(message) => self.receive_request(now, path, message),
             Err(malformed) => self.receive_malformed(path, malformed),
         }

@@ -191,6 +191,50 @@ fn who_answers_names_nothing_that_is_nearer_to_us_than_itself() {
     }
 }
 
+/// Called by a name: what it resolved to is where the answer comes from.
+#[test]
+fn who_is_called_by_name_names_nothing_nearer_than_it_answers_from() {
+    for (source, named, followed) in [
+        ("192.0.2.1:5060", "127.0.0.1:8080", false),
+        ("192.0.2.1:5060", "10.0.0.1:5060", false),
+        ("192.0.2.1:5060", "198.51.100.7:5070", true),
+        ("10.0.0.1:5060", "10.9.9.9:5070", true),
+        ("127.0.0.1:5060", "127.0.0.1:5070", true),
+    ] {
+        for early in [false, true] {
+            let mut peer = Peer::new();
+            peer.path.remote = source.parse().unwrap();
+            let (leg, invite) = peer.call(|request| request.uri = "sip:alice@peer.example".into());
+            let is_name =
+                |sent: &Sent| matches!(&sent.to, Destination::Name { host, .. } if &**host == "peer.example");
+            assert!(is_name(&invite), "{:?}", invite.to);
+            let contact = format!("Contact: <sip:alice@{named}>");
+            if early {
+                peer.reply(&invite, "180 Ringing", "b1", &[&contact], "");
+            }
+            let ack = peer.reply(&invite, "200 OK", "b1", &[&contact], SDP);
+            // And not by moving there later.
+            let lines = [
+                "From: <sip:alice@peer.example>;tag=b1".to_owned(),
+                format!("To: {}", invite.header("From")),
+                format!("Call-ID: {}", invite.header("Call-ID")),
+                contact.clone(),
+            ];
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            assert_eq!(peer.send("UPDATE", &lines, "").last().unwrap().code(), 200);
+            let (_, bye) = peer.act(|endpoint, now| endpoint.hangup(now, leg, None).unwrap());
+            for sent in [&ack[0], &bye[0]] {
+                match followed {
+                    true => assert_eq!(sent.addr(), named.parse().unwrap(), "{source}"),
+                    false => assert!(is_name(sent), "{source} {named} {:?}", sent.to),
+                }
+            }
+            peer.reply(&bye[0], "200 OK", "", &[], "");
+            peer.assert_quiescent();
+        }
+    }
+}
+
 /// A notifier's Contact leads only where whoever subscribed may send, too.
 #[test]
 fn a_notifier_is_under_the_rule_of_who_subscribed() {

@@ -3,6 +3,7 @@
 //! Does not know what a response means; its user (a leg) does. Entry type: [`ClientTransaction`]. Invariant: a request
 //! is composed once, its copies are octet-equal.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -74,6 +75,8 @@ pub(crate) struct ClientTransaction {
     ack: Option<Bytes>,
     /// The ACKs for 2xx.
     pub(crate) acks: Vec<AckSent>,
+    /// Where its last response came from.
+    heard: Option<IpAddr>,
     timers: Running<Timer>,
 }
 
@@ -140,6 +143,7 @@ impl Endpoint {
             user: new.user,
             ack: None,
             acks: Vec::new(),
+            heard: None,
             timers: Running::new(),
         };
         self.population.moved(None, transaction.machine.place());
@@ -153,11 +157,17 @@ impl Endpoint {
         slot
     }
 
+    /// Where the last response to a transaction came from; none before there was one.
+    pub(crate) fn heard_from(&self, client: u32) -> Option<IpAddr> {
+        self.clients.get(client as usize)?.heard
+    }
+
     /// A response came that matches: runs the machine and tells the user.
-    pub(crate) fn client_response(&mut self, now: Instant, slot: u32, response: Message) {
+    pub(crate) fn client_response(&mut self, now: Instant, slot: u32, from: IpAddr, response: Message) {
         let Some(transaction) = self.clients.get_mut(slot as usize) else {
             return;
         };
+        transaction.heard = Some(from);
         let class = ResponseClass::of(response.code().unwrap_or(0));
         // Over a stream the transaction may be gone by the time its user wants to repeat the request with credentials.
         let sent = transaction.request.clone();

@@ -22,10 +22,10 @@ use crate::usage::session_timer::{LEAST_LINE, is_too_brief};
 const ALLOW_OUTSIDE: &[u8] = b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK\r\n";
 
 impl Endpoint {
-    pub(crate) fn receive_response(&mut self, now: Instant, response: Message) {
+    pub(crate) fn receive_response(&mut self, now: Instant, path: &Path, response: Message) {
         let slot = self.client_of(&response);
         match slot {
-            Some(slot) => self.client_response(now, slot, response),
+            Some(slot) => self.client_response(now, slot, path.remote.ip(), response),
             None => self.stats.strays += 1,
         }
     }

@@ -55,6 +55,15 @@ impl Scopes {
         })
     }
 
+    /// As [`Self::of`], for a peer that has been heard `from` an address: what a name without a filter was resolved to.
+    pub(crate) fn of_answered<'a>(
+        &'a self,
+        peer: &'a Destination,
+        from: Option<IpAddr>,
+    ) -> Option<&'a AddressFilter> {
+        self.of(peer).or_else(|| from.map(|from| self.from(from)))
+    }
+
     /// The destination that the peer behind `path` names, where it may; the way that its request came where not.
     pub(crate) fn judge(&self, named: Option<Destination>, path: &Path) -> Destination {
         named

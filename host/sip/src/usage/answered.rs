@@ -31,7 +31,7 @@ impl Endpoint {
             }
             return;
         }
-        let Some(mut dialog) = self.dialog_of_response(id, &response) else {
+        let Some(mut dialog) = self.dialog_of_response(id, client, &response) else {
             // No tag, or more proxies than we follow: there is no dialog to speak in.
             self.stats.strays += 1;
             let why = EndKind::Internal;
@@ -228,7 +228,7 @@ impl Endpoint {
             .nth(1)
             .unwrap_or_default()
             .into();
-        let Some(mut dialog) = self.dialog_as_caller(response, &uri, &to) else {
+        let Some(mut dialog) = self.dialog_as_caller(client, response, &uri, &to) else {
             return;
         };
         let seq = dialog.local_seq.last();

@@ -9,8 +9,8 @@ use crate::message::{Message, Uri};
 
 impl Endpoint {
     /// Remembers the dialog of a provisional response with a tag, so that requests within it find the leg.
-    pub(super) fn note_early_dialog(&mut self, id: LegId, response: &Message) {
-        let Some(dialog) = self.dialog_of_response(id, response) else {
+    pub(super) fn note_early_dialog(&mut self, id: LegId, client: u32, response: &Message) {
+        let Some(dialog) = self.dialog_of_response(id, client, response) else {
             return;
         };
         let key = dialog.key;
@@ -30,14 +30,16 @@ impl Endpoint {
     }
 
     /// The dialog that a response with a To tag makes. None without a tag.
-    pub(super) fn dialog_of_response(&self, id: LegId, response: &Message) -> Option<Dialog> {
+    pub(super) fn dialog_of_response(&self, id: LegId, client: u32, response: &Message) -> Option<Dialog> {
         let outgoing = self.leg(id)?.outgoing.as_ref()?;
-        self.dialog_as_caller(response, &outgoing.uri, &outgoing.to)
+        self.dialog_as_caller(client, response, &outgoing.uri, &outgoing.to)
     }
 
-    /// As caller: `uri` and `to` are those of the INVITE, used where the response names nothing better.
+    /// As caller: `uri` and `to` are those of the INVITE, used where the response names nothing better. Who was called by a name
+    /// is judged by the address that the response to `client` came from.
     pub(super) fn dialog_as_caller(
         &self,
+        client: u32,
         response: &Message,
         uri: &[u8],
         to: &Destination,
@@ -56,7 +58,8 @@ impl Endpoint {
         let hint = Some((to.protocol(), to.listener()));
         let destination = self
             .destination_hinted(routes.next_hop(&target), hint)
-            .and_then(|named| named.under(self.scopes.of(to)))
+            .zip(self.scopes.of_answered(to, self.heard_from(client)))
+            .and_then(|(named, filter)| named.under(Some(filter)))
             .unwrap_or_else(|| to.clone());
         Some(Dialog {
             key: self

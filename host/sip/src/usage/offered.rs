@@ -36,6 +36,15 @@ impl PeerOffer {
     }
 }
 
+/// How a message came that may name another Contact.
+#[derive(Clone, Copy)]
+pub(crate) enum Heard<'a> {
+    /// A request, this way.
+    Request(&'a Path),
+    /// A response to this client transaction.
+    Response(u32),
+}
+
 impl Endpoint {
     /// Whether the host decides about re-INVITE and UPDATE of this leg's peer: then each is a [`LegEvent::Offer`] with an
     /// id to accept or reject. Without a decision a re-INVITE is refused with 488, an UPDATE with 504, after the times of
@@ -191,7 +200,7 @@ impl Endpoint {
         headers: &[Header],
         body: Option<Body>,
     ) {
-        self.refresh_target(id, offer.dialog, &offer.request, Some(&offer.path));
+        self.refresh_target(id, offer.dialog, &offer.request, Heard::Request(&offer.path));
         let mut lines = Vec::with_capacity(160);
         if let Some(leg) = self.leg(id) {
             self.write_contact_line(leg, &mut lines);
@@ -254,8 +263,12 @@ impl Endpoint {
         }
     }
 
-    /// The peer's new Contact, if the message has one (RFC 3261 §12.2). `path`: the way it came, for a request.
-    pub(crate) fn refresh_target(&mut self, id: LegId, dialog: u128, message: &Message, path: Option<&Path>) {
+    /// The peer's new Contact, if the message has one (RFC 3261 §12.2).
+    pub(crate) fn refresh_target(&mut self, id: LegId, dialog: u128, message: &Message, heard: Heard<'_>) {
+        let (path, from) = match heard {
+            Heard::Request(path) => (Some(path), Some(path.remote.ip())),
+            Heard::Response(client) => (None, self.heard_from(client)),
+        };
         let target: Box<[u8]> = match message.contact() {
             Ok(contact) if Uri::parse(contact.uri_raw).is_ok_and(|uri| uri.sip().is_some()) => {
                 contact.uri_raw.into()
@@ -271,7 +284,7 @@ impl Endpoint {
             .filter()
             .or_else(|| known.alternate.as_ref()?.filter())
             .cloned();
-        let filter = filter.or_else(|| self.scopes.of(&current).cloned());
+        let filter = filter.or_else(|| self.scopes.of_answered(&current, from).cloned());
         let way = path.copied().or(match &current {
             Destination::Path(path) => Some(*path),
             _ => None,
@@ -282,7 +295,8 @@ impl Endpoint {
         };
         let named = self
             .destination_hinted(&hop, Some(hint))
-            .and_then(|named| named.under(filter.as_ref()))
+            .zip(filter)
+            .and_then(|(named, filter)| named.under(Some(&filter)))
             .unwrap_or(current);
         // A stream that is open is used again: see `inbound_destination`.
         let stream = way.filter(|path| direct && path.connection.is_some());

@@ -277,7 +277,7 @@ impl Endpoint {
                     .as_ref()
                     .is_some_and(|outgoing| outgoing.client == client);
                 if is_current {
-                    self.invite_progress(now, id, response);
+                    self.invite_progress(now, client, id, response);
                 }
             }
             200..=299 => self.invite_accepted(now, client, id, response),
@@ -285,10 +285,10 @@ impl Endpoint {
         }
     }
 
-    fn invite_progress(&mut self, now: Instant, id: LegId, response: Message) {
+    fn invite_progress(&mut self, now: Instant, client: u32, id: LegId, response: Message) {
         let given_up = self.leg(id).is_some_and(|leg| leg.state == LegState::Cancelling);
         if response.code() != Some(100) {
-            self.note_early_dialog(id, &response);
+            self.note_early_dialog(id, client, &response);
             // Also after the CANCEL: the peer repeats what has no PRACK.
             if let Some(reliable) = self.acknowledge(now, id, &response).filter(|_| !given_up) {
                 self.leg_event(id, LegEvent::Progress { response, reliable });

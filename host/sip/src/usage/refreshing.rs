@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::in_dialog::allow_line;
+use super::offered::Heard;
 use super::reoffer::glare_pause;
 use super::{Awaiting, LegState, LegTimer};
 use crate::endpoint::clients::ClientUser;
@@ -94,7 +95,7 @@ impl Endpoint {
                 }
                 let key = self.leg(id).and_then(|leg| leg.dialog.as_ref()).map(|d| d.key);
                 if let Some(key) = key {
-                    self.refresh_target(id, key, &response, None);
+                    self.refresh_target(id, key, &response, Heard::Response(client));
                 }
                 self.session_granted(now, id, &response);
                 self.advance_reoffer(now, id);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::in_dialog::allow_line;
+use super::offered::Heard;
 use super::{Awaiting, LegState, LegTimer};
 use crate::endpoint::clients::ClientUser;
 use crate::endpoint::compose::{check_body, check_headers};
@@ -252,7 +253,7 @@ impl Endpoint {
         self.stop_leg_timer(id, LegTimer::ReofferDeadline);
         let key = self.leg(id).and_then(|leg| leg.dialog.as_ref()).map(|d| d.key);
         if let Some(key) = key {
-            self.refresh_target(id, key, &response, None);
+            self.refresh_target(id, key, &response, Heard::Response(ack.client));
         }
         self.session_granted(now, id, &response);
         let Some(leg) = self.leg_mut(id) else { return };
