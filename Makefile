@@ -46,6 +46,7 @@ peers: ## SIPp, Kamailio, baresip and Lua 5.1 from Debian's packages
 	has lua5.1 || missing="$$missing lua5.1"; \
 	has kamailio && has kamcmd || missing="$$missing kamailio"; \
 	ls /usr/lib/*/kamailio/modules/presence_mwi.so >/dev/null 2>&1 || missing="$$missing kamailio-presence-modules"; \
+	ls /usr/lib/*/kamailio/modules/tls.so >/dev/null 2>&1 || missing="$$missing kamailio-tls-modules"; \
 	has baresip || missing="$$missing baresip-core"; \
 	[ -n "$$missing" ] || exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

@@ -42,6 +42,7 @@ mod route;
 pub mod schema;
 mod shape;
 mod tenant;
+mod tls;
 mod trunk;
 
 use std::path::{Path, PathBuf};
@@ -71,6 +72,7 @@ pub use premium::PremiumList;
 pub use records::{RecordStore, Records};
 pub use route::{Miss, Route, RouteTarget};
 pub use tenant::{Flow, Tenant};
+pub use tls::Tls;
 pub use trunk::{Proxy, Trunk, TrunkNumber};
 
 use reader::{Section, Source};
@@ -105,6 +107,8 @@ pub struct Config {
     pub file: PathBuf,
     /// `listen`: never empty.
     pub listen: Vec<Listen>,
+    /// `[tls]`: None has no listener of TLS, and calls nobody by it.
+    pub tls: Option<Tls>,
     /// `user_agent`: the User-Agent and Server header; empty leaves both out.
     pub user_agent: String,
     /// `cache_dir`: where compiled flows are kept. None means the user's cache directory.
@@ -178,10 +182,20 @@ impl Config {
     /// Asks for every key there is; what is wrong is noted in `source`, and then the result is not to be used.
     fn read(file: &Path, source: &Source<'_>, mut root: Section<'_, '_>) -> Self {
         let listen = root.required_strings("listen", "write listen = [\"udp:127.0.0.1:5060\"]");
+        let secure = listen
+            .iter()
+            .find(|text| text.value.to_ascii_lowercase().starts_with("tls:"));
+        let secure = secure.cloned();
         let listen: Vec<Listen> = listen
             .into_iter()
             .filter_map(|text| source.parsed(text))
             .collect();
+        let tls = root.section("tls");
+        if let (Some(listener), None) = (&secure, &tls) {
+            let fix = "write [tls] with certificate = \"PATH\" and key = \"PATH\"";
+            source.problem(listener, "has no certificate", fix);
+        }
+        let tls = tls::read(source, tls);
         let user_agent = root.string("user_agent").map(|text| {
             if text.value.chars().any(char::is_control) {
                 source.problem(&text, "has a control character", "write one line of text");
@@ -217,6 +231,7 @@ impl Config {
         Self {
             file: file.to_owned(),
             listen,
+            tls,
             user_agent: user_agent
                 .unwrap_or_else(|| concat!("callbox/", env!("CARGO_PKG_VERSION")).to_owned()),
             cache_dir,

@@ -54,7 +54,7 @@ pub use numbers::{Ended, FlowNumbers, Numbers, TenantNumbers};
 pub use overview::{FlowOverview, Overview};
 pub use profile::{TenantFlow, TenantProfile, TenantQuota, TenantRoute};
 pub use refusals::Refused;
-pub use reload::{ReloadError, ReloadWatch, Reloader};
+pub use reload::{ReloadError, ReloadWatch, Reloader, RenewTls};
 pub use traps::Trap;
 pub use versions::{
     CanaryServing, DeployError, Deployed, Failure, Fallen, FlowVersions, NoChange, Pin, PinServing, Rollout,

@@ -2,7 +2,7 @@
 //!
 //! One OS thread a shard, each with an endpoint of its own; a call lives on the shard that its Call-ID hashes to, so
 //! no lock is shared between calls. A UDP socket is read by one shard, which hands messages of other shards over
-//! through a bounded queue; every shard sends through every socket. A TCP connection is a task on the shard of its
+//! through a bounded queue; every shard sends through every socket. A TCP connection, under TLS or not, is a task on the shard of its
 //! listener.
 //!
 //! Deliberately knows nothing of calls, flows or tenants: what runs beside the endpoint is a [`ShardCore`]. Deliberately
@@ -13,6 +13,7 @@
 //!
 //! Entry points: [`start`], and [`Sockets::bind`] with [`start_on`] where sockets are wanted earlier than calls.
 
+mod accept;
 mod bind;
 mod connection;
 mod drive;
@@ -30,6 +31,7 @@ mod stats;
 mod stream;
 mod table;
 mod tally;
+mod tls;
 mod udp;
 mod view;
 

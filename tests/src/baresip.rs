@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::net;
 use crate::process::{Running, find};
+use crate::tls::Authority;
 
 /// How long it may take to start; it needs a tenth of a second on an idle machine.
 const START: Duration = Duration::from_secs(30);
@@ -57,21 +58,36 @@ impl Baresip {
     pub fn with(user: &str, account: &str) -> Self {
         let address = net::fresh_ipv4();
         let line = format!("<sip:{user}@{address}>;regint=0;{account}\n");
-        Self::run(user, address, &line)
+        Self::run(user, address, &line, "")
+    }
+
+    /// A telephone of this user that answers every call, has a certificate for its address, and believes this authority
+    /// alone.
+    pub fn secure(user: &str, authority: &Authority) -> Self {
+        let address = net::fresh_ipv4();
+        let own = authority.sign(&format!("baresip-{address}"), &address.to_string());
+        let line = format!("<sip:{user}@{address};transport=tls>;regint=0;answermode=auto\n");
+        let tls = format!(
+            "sip_certificate {}\nsip_cafile {}\n",
+            own.both.display(),
+            authority.file().display()
+        );
+        Self::run(user, address, &line, &tls)
     }
 
     /// A telephone that registers there, answers every call, and calls through there.
     pub fn registered(user: &str, password: &str, registrar: SocketAddr) -> Self {
         let address = net::fresh_ipv4();
         let line = format!("<sip:{user}@{registrar}>;auth_pass={password};regint=60;answermode=auto\n");
-        Self::run(user, address, &line)
+        Self::run(user, address, &line, "")
     }
 
-    fn run(user: &str, address: Ipv4Addr, account: &str) -> Self {
+    fn run(user: &str, address: Ipv4Addr, account: &str, tls: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let modules = modules().expect(MISSING);
         let text = CONFIGURATION
             .replace("[[ADDRESS]]", &address.to_string())
+            .replace("[[TLS]]", tls)
             .replace("[[MODULES]]", &modules.display().to_string());
         let write = |name: &str, text: &str| {
             fs::write(folder.path().join(name), text).expect("a file in a temporary folder");
@@ -129,6 +145,11 @@ impl Baresip {
     /// What to call to reach it.
     pub fn uri(&self) -> String {
         format!("sip:{}@{}", self.user, self.address())
+    }
+
+    /// What to call to reach it by TLS.
+    pub fn secure_uri(&self) -> String {
+        format!("sip:{}@{}:5061;transport=tls", self.user, self.address)
     }
 
     /// Calls somebody.

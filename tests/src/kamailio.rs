@@ -9,12 +9,14 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::phone::Phone;
 use crate::process::{self, Running};
+use crate::tls::Authority;
 use crate::{cli, net};
 
 /// The realm of its challenges, and a domain that is its own.
@@ -24,17 +26,18 @@ pub const REALM: &str = "house.example";
 const START: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(5);
 
-const MISSING: &str = "Kamailio is not installed (Debian: kamailio, kamailio-presence-modules); `make peers` installs it when it may";
+const MISSING: &str = "Kamailio is not installed (Debian: kamailio, kamailio-presence-modules, kamailio-tls-modules); `make peers` installs it when it may";
 const CONFIGURATION: &str = include_str!("../peers/kamailio.cfg");
 /// Where Debian's package has the tables of the text database, empty. The presence modules want some.
 const TABLES: &str = "/usr/share/kamailio/dbtext/kamailio";
 
 /// Kamailio to be.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Setup {
     users: Vec<(String, String)>,
     parameters: String,
     min_expires: u32,
+    authority: Option<Arc<Authority>>,
 }
 
 impl Setup {
@@ -52,6 +55,12 @@ impl Setup {
     /// Refuses with 423 whoever wants to be registered for less, in seconds.
     pub fn min_expires(mut self, seconds: u32) -> Self {
         self.min_expires = seconds;
+        self
+    }
+
+    /// Listens by TLS too, with a certificate for its address, and believes nobody whom this authority has not signed for.
+    pub fn tls(mut self, authority: &Arc<Authority>) -> Self {
+        self.authority = Some(Arc::clone(authority));
         self
     }
 
@@ -78,7 +87,10 @@ impl Setup {
         for (name, password) in &self.users {
             writeln!(users, "  $sht(users=>{name}) = \"{password}\";").unwrap();
         }
+        let (core, module) = tls(self.authority.as_deref(), address);
         let text = CONFIGURATION
+            .replace("[[TLS_CORE]]", &core)
+            .replace("[[TLS_MODULE]]", &module)
             .replace("[[ADDRESS]]", &format!("{address}:5060"))
             .replace("[[REALM]]", REALM)
             .replace("[[FOLDER]]", &path)
@@ -111,6 +123,11 @@ impl Kamailio {
     /// Where it listens, UDP and TCP.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((self.address, 5060))
+    }
+
+    /// Where it listens by TLS, if it does.
+    pub fn secure_address(&self) -> SocketAddr {
+        SocketAddr::from((self.address, 5061))
     }
 
     /// The URI of a user here.
@@ -300,6 +317,28 @@ impl Drop for Kamailio {
 /// A word for kamcmd, even if it has digits only.
 fn word(text: &str) -> String {
     format!("s:{text}")
+}
+
+/// What its configuration says of TLS: of the core, and of the module.
+fn tls(authority: Option<&Authority>, address: Ipv4Addr) -> (String, String) {
+    let Some(authority) = authority else {
+        return ("disable_tls=yes".to_owned(), String::new());
+    };
+    let own = authority.sign("kamailio", &address.to_string());
+    let parameters = [
+        ("tls_method", "TLSv1.2+".to_owned()),
+        ("certificate", own.certificate.display().to_string()),
+        ("private_key", own.key.display().to_string()),
+        ("ca_list", authority.file().display().to_string()),
+    ];
+    let mut module = "loadmodule \"tls.so\"\n".to_owned();
+    for (name, value) in parameters {
+        writeln!(module, "modparam(\"tls\", \"{name}\", \"{value}\")").unwrap();
+    }
+    for name in ["verify_certificate", "require_certificate"] {
+        writeln!(module, "modparam(\"tls\", \"{name}\", 1)").unwrap();
+    }
+    (format!("enable_tls=yes\nlisten=tls:{address}:5061"), module)
 }
 
 fn copy_tables(to: &Path) {

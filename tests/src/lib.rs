@@ -35,3 +35,4 @@ pub mod server;
 pub mod siege;
 pub mod sipp;
 pub mod storm;
+pub mod tls;

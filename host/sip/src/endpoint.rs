@@ -32,7 +32,7 @@ mod output;
 mod receive;
 mod registration;
 pub(crate) mod reply;
-mod route;
+pub(crate) mod route;
 pub(crate) mod scope;
 pub(crate) mod servers;
 mod subscription;

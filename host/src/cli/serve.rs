@@ -26,10 +26,11 @@ Examples:
   callbox serve --config callbox.toml
   callbox serve --config callbox.toml --listen udp:127.0.0.1:5070 --listen tcp:127.0.0.1:5070
   callbox serve --config callbox.toml --listen \"udp:0.0.0.0:5060 as 203.0.113.5\" --log-format json
+  callbox serve --config callbox.toml --listen udp:0.0.0.0:5060 --listen tls:0.0.0.0:5061
   callbox serve --config /etc/callbox/callbox.toml --user callbox
 
 SIGHUP (or callbox reload) reads the configuration again, whole or not at all; the log says what has changed. Calls that are up keep what they
-began with; listeners, folders and the sizes of the host stay as they are until the next start.
+began with; the certificate of [tls] is read anew, for connections to come; listeners, folders and the sizes of the host stay as they are until the next start.
 SIGUSR1 writes to the log what is alive: sessions, legs, transactions, registrations, subscriptions.
 SIGINT or SIGTERM ends it: new calls get 503 (or go to `[drain] redirect`), flows are told to finish within
 limits.drain_grace_ms, what is up then is hung up, and the exit status is 0. A second signal cuts the grace short, one more
@@ -128,7 +129,11 @@ impl Serve {
             self.config,
             listen,
         );
-        let reloader = Arc::new(reloader.watched_by(Arc::clone(&supervisor) as _));
+        let view = wire.view();
+        let reloader = reloader
+            .watched_by(Arc::clone(&supervisor) as _)
+            .renewing(Box::new(move |tls| view.renew_tls(tls)));
+        let reloader = Arc::new(reloader);
         let admin = host.open_admin(&config, &reloader, &wire, (&lines, log.tally()), ports)?;
 
         announce(&mut io::stdout().lock(), &wire, &loaded, host.calls_max)?;

@@ -19,6 +19,7 @@ pub(super) fn wire_config(config: &Config) -> WireConfig {
     let sip = &config.limits.sip;
     WireConfig {
         listen: config.listen.clone(),
+        tls: config.tls.clone(),
         limits: config.limits.wire.clone(),
         hep: config.hep.clone(),
         endpoint: EndpointConfig {

@@ -267,14 +267,17 @@ limits! {
             "A connection without a byte for so long is given back; peers that want it open send CRLF keep-alives (RFC 5626, 120 s).",
             "the connection is closed; a later request connects again.";
         tcp_first_message_ms: u64 = 30_000, 100..=3_600_000, "milliseconds",
-            "A connection that has never carried a message is a probe or an attack.",
+            "A connection that has never carried a message is a probe or an attack. TLS is agreed on within it.",
             "the connection is closed.";
         tcp_message_ms: u64 = 10_000, 100..=600_000, "milliseconds",
             "From the first byte of a message to its last: 64 KiB arrive in less on any line that carries calls.",
             "the connection is closed (slow loris).";
         tcp_connect_ms: u64 = 5_000, 100..=120_000, "milliseconds",
-            "Less than timer B, so that the next address can still be tried.",
+            "Less than timer B, so that the next address can still be tried. TLS gets the same once more.",
             "the next address is tried, then the transaction fails.";
+        tls_handshakes: u32 = 200, 1..=100_000, "handshakes a second",
+            "Of one listener; each takes 0.2 ms (P-256) to 0.7 ms (RSA 2048) of a SIP thread, which carries calls beside them.",
+            "the connection is closed at once.";
         names_max: usize = 4_096, 1..=1_000_000, "names",
             "Host names whose addresses are remembered.",
             "the oldest is forgotten.";

@@ -1,4 +1,4 @@
-//! A listener: `udp:127.0.0.1:5060`, `tcp:[::1]:5060`, `udp:0.0.0.0:5060 as 203.0.113.5`.
+//! A listener: `udp:127.0.0.1:5060`, `tcp:[::1]:5060`, `tls:0.0.0.0:5061 as 203.0.113.5`.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -11,6 +11,8 @@ pub enum Transport {
     Udp,
     /// Streams.
     Tcp,
+    /// Streams under TLS, with the certificate of `[tls]`.
+    Tls,
 }
 
 /// A socket to open, and the address that peers are told.
@@ -29,6 +31,7 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
         })
     }
 }
@@ -44,8 +47,8 @@ impl FromStr for Listen {
 
     /// The error reads on from the text itself: `"udp:5060" is not …`.
     fn from_str(text: &str) -> Result<Self, String> {
-        const FIX: &str = "is not a listener; write udp:ADDRESS:PORT or tcp:ADDRESS:PORT, \
-                           as in udp:127.0.0.1:5060 or tcp:[::1]:5060";
+        const FIX: &str = "is not a listener; write udp:ADDRESS:PORT, tcp:ADDRESS:PORT or tls:ADDRESS:PORT, \
+                           as in udp:127.0.0.1:5060 or tls:[::1]:5061";
         let (socket, advertised) = match text.split_once(" as ") {
             Some((socket, advertised)) => (socket.trim(), Some(advertised.trim())),
             None => (text.trim(), None),
@@ -54,9 +57,10 @@ impl FromStr for Listen {
         let transport = match transport.to_ascii_lowercase().as_str() {
             "udp" => Transport::Udp,
             "tcp" => Transport::Tcp,
-            "tls" | "ws" | "wss" => {
+            "tls" => Transport::Tls,
+            "ws" | "wss" => {
                 return Err(format!(
-                    "names a transport that this version does not have; use udp or tcp instead of {transport}"
+                    "names a transport that this version does not have; use udp, tcp or tls instead of {transport}"
                 ));
             }
             _ => return Err(FIX.to_owned()),
@@ -106,6 +110,11 @@ mod tests {
         assert_eq!(listen.to_string(), "tcp:[::1]:0");
         let listen: Listen = "udp:0.0.0.0:5060 as 203.0.113.5".parse().unwrap();
         assert_eq!(listen.advertised, Some(("203.0.113.5".parse().unwrap(), None)));
+        let listen: Listen = "tls:127.0.0.1:5061".parse().unwrap();
+        assert_eq!(
+            (listen.transport, listen.to_string().as_str()),
+            (Transport::Tls, "tls:127.0.0.1:5061")
+        );
         let listen: Listen = "udp:[::]:5060 as [2001:db8::1]:5070".parse().unwrap();
         assert_eq!(
             listen.advertised,
@@ -122,7 +131,7 @@ mod tests {
             ("udp:localhost:5060", "write udp:ADDRESS:PORT"),
             ("udp:127.0.0.1:65536", "write udp:ADDRESS:PORT"),
             ("sctp:127.0.0.1:5060", "write udp:ADDRESS:PORT"),
-            ("wss:127.0.0.1:443", "use udp or tcp instead of wss"),
+            ("wss:127.0.0.1:443", "use udp, tcp or tls instead of wss"),
             ("udp:0.0.0.0:5060 as host", "after \" as \""),
             ("udp:0.0.0.0:5060 as 0.0.0.0", "that peers reach"),
             ("udp:0.0.0.0:5060 as 2001:db8::1", "write two listeners"),

@@ -197,7 +197,7 @@ fn a_mistake_names_file_line_key_and_fix() {
         (
             "udp:127.0.0.1:5060",
             "udp:5060",
-            "dir/callbox.toml:2: listen[0]: \"udp:5060\" is not a listener; write udp:ADDRESS:PORT or tcp:ADDRESS:PORT, as in udp:127.0.0.1:5060 or tcp:[::1]:5060",
+            "dir/callbox.toml:2: listen[0]: \"udp:5060\" is not a listener; write udp:ADDRESS:PORT, tcp:ADDRESS:PORT or tls:ADDRESS:PORT, as in udp:127.0.0.1:5060 or tls:[::1]:5061",
         ),
         (
             "listen = [\"udp:127.0.0.1:5060\", \"tcp:[::1]:5060\"]",

@@ -56,7 +56,7 @@ impl FromStr for Proxy {
 
     /// The error reads on from the text itself.
     fn from_str(text: &str) -> Result<Self, String> {
-        const FIX: &str = "is not a proxy; write udp:HOST:PORT, tcp:HOST:PORT or a URI as in sip:sbc.example.net;transport=tcp";
+        const FIX: &str = "is not a proxy; write udp:HOST:PORT, tcp:HOST:PORT, tls:HOST:PORT or a URI as in sip:sbc.example.net;transport=tcp";
         let (scheme, rest) = text.split_once(':').ok_or(FIX)?;
         let (place, transport) = match rest.split_once(';') {
             None => (rest, None),
@@ -65,8 +65,11 @@ impl FromStr for Proxy {
         let transport = match (scheme.to_ascii_lowercase().as_str(), transport) {
             ("udp" | "sip", None) | ("sip", Some("udp")) => Transport::Udp,
             ("tcp", None) | ("sip", Some("tcp")) => Transport::Tcp,
-            ("tls" | "ws" | "wss" | "sips", _) | ("sip", Some("tls" | "ws")) => {
-                return Err("names a transport that this version does not have; use udp or tcp".to_owned());
+            ("tls" | "sips", None) | ("sips", Some("tcp" | "tls")) | ("sip", Some("tls")) => Transport::Tls,
+            ("ws" | "wss", _) | ("sip" | "sips", Some("ws")) => {
+                return Err(
+                    "names a transport that this version does not have; use udp, tcp or tls".to_owned(),
+                );
             }
             _ => return Err(FIX.to_owned()),
         };
@@ -340,6 +343,18 @@ proxy = "udp:10.0.0.1:5060"
             (Transport::Tcp, "[2001:db8::1]:5060".to_owned())
         );
         assert_eq!(read("tcp:[2001:db8::1]").1, "[2001:db8::1]");
+        for secure in [
+            "tls:sbc.example.net",
+            "sips:sbc.example.net",
+            "sip:sbc.example.net;transport=tls",
+            "sips:sbc.example.net;transport=tcp",
+        ] {
+            assert_eq!(
+                read(secure),
+                (Transport::Tls, "sbc.example.net".to_owned()),
+                "{secure}"
+            );
+        }
     }
 
     #[test]
@@ -356,8 +371,10 @@ proxy = "udp:10.0.0.1:5060"
             ("udp:[::1", "is not a proxy"),
             ("udp:[::1]x", "is not a proxy"),
             ("udp:a b", "is not a proxy"),
-            ("sips:h", "use udp or tcp"),
-            ("sip:h;transport=tls", "use udp or tcp"),
+            ("wss:h", "use udp, tcp or tls"),
+            ("sips:h;transport=ws", "use udp, tcp or tls"),
+            ("sip:h;transport=wss", "is not a proxy"),
+            ("tls:h;transport=tls", "is not a proxy"),
         ] {
             let error = text.parse::<Proxy>().unwrap_err();
             assert!(error.contains(part), "{text:?}: {error}");

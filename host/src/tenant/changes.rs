@@ -23,6 +23,9 @@ pub struct Changes {
     pub routes: Vec<String>,
     /// `limits.call.digits_max 64 → 7`
     pub limits: Vec<String>,
+    /// `tls: another certificate, key or authorities`
+    #[serde(default)]
+    pub tls: Vec<String>,
     /// What stays as it was until the host is started again.
     pub restart: Vec<String>,
 }
@@ -35,6 +38,13 @@ impl Changes {
             routes: routes(before, after),
             ..Self::default()
         };
+        match (&before.tls, &after.tls) {
+            (Some(old), Some(new)) if old != new => {
+                let line = "tls: another certificate, key or authorities, for the connections to come";
+                changes.tls.push(line.to_owned());
+            }
+            _ => {}
+        }
         for row in table() {
             let live = is_live(row);
             let since = if live { before } else { started };
@@ -53,6 +63,7 @@ impl Changes {
         }
         let differ = [
             ("listen", started.listen != after.listen),
+            ("tls", started.tls.is_some() != after.tls.is_some()),
             ("user_agent", started.user_agent != after.user_agent),
             ("cache_dir", started.cache_dir != after.cache_dir),
             ("state_dir", started.state_dir != after.state_dir),
@@ -85,7 +96,11 @@ impl Changes {
 
     /// What has changed.
     pub fn lines(&self) -> impl Iterator<Item = &String> {
-        self.tenants.iter().chain(&self.routes).chain(&self.limits)
+        self.tenants
+            .iter()
+            .chain(&self.routes)
+            .chain(&self.limits)
+            .chain(&self.tls)
     }
 }
 

@@ -13,7 +13,7 @@ use super::directory::Directory;
 use super::plan::Plan;
 use super::versions::check;
 use crate::call::{HostEnd, Siblings};
-use crate::config::{Config, ConfigError, Listen};
+use crate::config::{Config, ConfigError, Listen, Tls};
 use crate::plugin::{Loader, World};
 
 /// Reads the configuration of one host again.
@@ -27,7 +27,12 @@ pub struct Reloader {
     started: Arc<Config>,
     turn: tokio::sync::Mutex<()>,
     watch: Option<Arc<dyn ReloadWatch>>,
+    /// Who takes another certificate over.
+    renew: Option<RenewTls>,
 }
+
+/// Takes certificate, key and authorities of a new configuration for the connections to come. Must not wait.
+pub type RenewTls = Box<dyn Fn(&Tls) + Send + Sync>;
 
 /// Who wants to know when a configuration is exchanged: a supervisor. Neither method may wait.
 pub trait ReloadWatch: Send + Sync {
@@ -88,6 +93,7 @@ impl Reloader {
             listen,
             turn: tokio::sync::Mutex::new(()),
             watch: None,
+            renew: None,
         }
     }
 
@@ -95,6 +101,13 @@ impl Reloader {
     #[must_use]
     pub fn watched_by(mut self, watch: Arc<dyn ReloadWatch>) -> Self {
         self.watch = Some(watch);
+        self
+    }
+
+    /// Has the certificate of each configuration taken over that is read again.
+    #[must_use]
+    pub fn renewing(mut self, renew: RenewTls) -> Self {
+        self.renew = Some(renew);
         self
     }
 
@@ -139,7 +152,17 @@ impl Reloader {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
-        self.directory.exchange(config, &self.started, &self.loader).await
+        let changes = self
+            .directory
+            .exchange(config, &self.started, &self.loader)
+            .await?;
+        // A host that was started without has no socket for it.
+        if let (Some(renew), Some(_), Some(tls)) =
+            (&self.renew, &self.started.tls, &self.directory.plan().config.tls)
+        {
+            renew(tls);
+        }
+        Ok(changes)
     }
 }
 

@@ -57,6 +57,7 @@ fn destination(proxy: &Proxy) -> Destination {
     let protocol = match proxy.transport {
         Transport::Udp => Protocol::Udp,
         Transport::Tcp => Protocol::Tcp,
+        Transport::Tls => Protocol::Tls,
     };
     match proxy.host.parse::<IpAddr>() {
         Ok(address) => Destination::Addr {

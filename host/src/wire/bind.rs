@@ -40,6 +40,7 @@ impl Bound {
 pub(super) enum Socketed {
     Udp(Arc<UdpSocket>),
     Tcp(TcpListener),
+    Tls(TcpListener),
 }
 
 pub(super) struct Listener {
@@ -71,7 +72,7 @@ impl Sockets {
         let opened = self.0.into_iter().map(|(listen, listener)| {
             let open = match &listener.socket {
                 Socketed::Udp(socket) => forget(socket),
-                Socketed::Tcp(socket) => SockRef::from(socket).listen(BACKLOG),
+                Socketed::Tcp(socket) | Socketed::Tls(socket) => SockRef::from(socket).listen(BACKLOG),
             };
             match open {
                 Ok(()) => Ok(listener),
@@ -101,7 +102,7 @@ impl Listener {
         let socket = open(listen, buffer_bytes).map_err(failed)?;
         let local = match &socket {
             Socketed::Udp(socket) => socket.local_addr(),
-            Socketed::Tcp(listener) => listener.local_addr(),
+            Socketed::Tcp(listener) | Socketed::Tls(listener) => listener.local_addr(),
         }
         .map_err(failed)?;
         let (address, port) = match listen.advertised {
@@ -125,7 +126,7 @@ fn open(listen: &Listen, buffer_bytes: usize) -> io::Result<Socketed> {
     let domain = Domain::for_address(listen.bind);
     let socket = match listen.transport {
         Transport::Udp => Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?,
-        Transport::Tcp => Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?,
+        Transport::Tcp | Transport::Tls => Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?,
     };
     socket.set_nonblocking(true)?;
     if listen.bind.is_ipv6() {
@@ -141,11 +142,14 @@ fn open(listen: &Listen, buffer_bytes: usize) -> io::Result<Socketed> {
             super::udp::report_unreachable(&socket, listen.bind.is_ipv4())?;
             Ok(Socketed::Udp(Arc::new(socket.into())))
         }
-        Transport::Tcp => {
+        Transport::Tcp | Transport::Tls => {
             // Connections of the last run in TIME_WAIT must not keep a restarted host from listening.
             socket.set_reuse_address(true)?;
             socket.bind(&listen.bind.into())?;
-            Ok(Socketed::Tcp(socket.into()))
+            Ok(match listen.transport {
+                Transport::Tls => Socketed::Tls(socket.into()),
+                _ => Socketed::Tcp(socket.into()),
+            })
         }
     }
 }

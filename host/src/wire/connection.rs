@@ -1,20 +1,22 @@
-//! One TCP connection as its senders see it: a bounded write queue in front of a socket.
+//! One TCP connection, under TLS or not, as its senders see it: a bounded write queue in front of a socket.
 //!
 //! Any shard may send. What the socket takes at once is written by the sender itself; the connection's task writes the
 //! rest. Invariant: bytes leave in the order of `send`, because both write under the same lock.
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use callbox_sip::endpoint::{ConnectionId, TransmitToken, TransportFailure};
+use callbox_sip::endpoint::{ConnectionId, Protocol, TransmitToken, TransportFailure};
+use callbox_sip::message::StreamFramer;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::hep::Tap;
 use super::shard::ShardIndex;
+use super::tls::{Progress, Session};
 
 /// Written messages whose senders hear when the connection ends. Older ones have most likely been answered; if not,
 /// their transactions time out.
@@ -27,10 +29,33 @@ pub(super) struct Item {
     pub(super) token: Option<(ShardIndex, TransmitToken)>,
 }
 
+/// Whom a connection leads to, and so what it may be found for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// Whoever is at the address.
+    Plain,
+    /// Under TLS: who proves this name, or address (RFC 5923 §7: whoever proves another one at the same address is somebody
+    /// else).
+    Proves(Box<str>),
+    /// Under TLS: who has connected to us, and may have proved nothing. Only its own messages lead back to it.
+    Anybody,
+}
+
+impl Peer {
+    /// What it has to prove.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Proves(name) => Some(name),
+            Self::Plain | Self::Anybody => None,
+        }
+    }
+}
+
 pub(super) struct Connection {
     pub(super) id: ConnectionId,
     /// The peer; while connecting, the first address that is tried.
     pub(super) remote: SocketAddr,
+    pub(super) peer: Peer,
     queue: Mutex<Queue>,
     /// Tells the task that there is something to write, or that the connection was closed.
     pub(super) changed: Notify,
@@ -39,10 +64,12 @@ pub(super) struct Connection {
 struct Queue {
     /// None while connecting.
     stream: Option<Arc<TcpStream>>,
+    /// None of a plain connection, and while connecting.
+    tls: Option<Session>,
     /// Who wants a copy, and the peer that the stream has led to.
     tap: Option<(Tap, SocketAddr)>,
     items: VecDeque<Item>,
-    /// Bytes of the first item that are written already.
+    /// Bytes of the first item that are written already, under TLS: that are in a record.
     written: usize,
     bytes: usize,
     closed: Option<TransportFailure>,
@@ -51,9 +78,10 @@ struct Queue {
 }
 
 impl Connection {
-    pub(super) fn new(id: ConnectionId, remote: SocketAddr) -> Arc<Self> {
+    pub(super) fn new(id: ConnectionId, remote: SocketAddr, peer: Peer) -> Arc<Self> {
         let queue = Queue {
             stream: None,
+            tls: None,
             tap: None,
             items: VecDeque::new(),
             written: 0,
@@ -64,9 +92,17 @@ impl Connection {
         Arc::new(Self {
             id,
             remote,
+            peer,
             queue: Mutex::new(queue),
             changed: Notify::new(),
         })
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        match self.peer {
+            Peer::Plain => Protocol::Tcp,
+            Peer::Proves(_) | Peer::Anybody => Protocol::Tls,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -74,10 +110,17 @@ impl Connection {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The socket is there: what was queued goes out. `tap` gets a copy of what is sent there.
-    pub(super) fn established(&self, stream: &Arc<TcpStream>, tap: Option<(Tap, SocketAddr)>) {
+    /// The socket is there: what was queued goes out, under TLS once the peer is known. `tap` gets a copy of what is sent
+    /// there.
+    pub(super) fn established(
+        &self,
+        stream: &Arc<TcpStream>,
+        tls: Option<Session>,
+        tap: Option<(Tap, SocketAddr)>,
+    ) {
         let mut queue = self.lock();
         queue.stream = Some(Arc::clone(stream));
+        queue.tls = tls;
         queue.tap = tap;
         queue.flush();
     }
@@ -99,7 +142,7 @@ impl Connection {
         // With older items before it, the task is already waiting for the socket.
         if queue.items.len() == 1 {
             queue.flush();
-            if !queue.items.is_empty() {
+            if queue.has_pending() || !queue.items.is_empty() {
                 drop(queue);
                 self.changed.notify_one();
             }
@@ -113,8 +156,23 @@ impl Connection {
     }
 
     pub(super) fn has_pending(&self) -> bool {
-        let queue = self.lock();
-        queue.stream.is_some() && !queue.items.is_empty()
+        self.lock().has_pending()
+    }
+
+    /// Whether it is not known yet who the peer is.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.lock().tls.as_ref().is_some_and(Session::is_handshaking)
+    }
+
+    /// Reads records of TLS, gives what is in them to `framer`, and writes what that calls for.
+    pub(super) fn read_tls(&self, stream: &TcpStream, framer: &mut StreamFramer) -> io::Result<Progress> {
+        let mut queue = self.lock();
+        let Some(tls) = &mut queue.tls else {
+            return Ok(Progress::End);
+        };
+        let progress = tls.read(stream, |bytes| framer.push(bytes))?;
+        queue.flush();
+        Ok(progress)
     }
 
     /// Why it was closed, once it was.
@@ -133,6 +191,9 @@ impl Connection {
     ) {
         let mut queue = self.lock();
         let why = *queue.closed.get_or_insert(why);
+        if let (Some(mut tls), Some(stream)) = (queue.tls.take(), queue.stream.take()) {
+            tls.close(&stream);
+        }
         queue.stream = None;
         queue.bytes = 0;
         let sent = std::mem::take(&mut queue.sent);
@@ -146,11 +207,38 @@ impl Connection {
 }
 
 impl Queue {
+    /// Whether there is something that only waits for the socket.
+    fn has_pending(&self) -> bool {
+        let waiting = !self.items.is_empty();
+        match &self.tls {
+            Some(tls) => tls.wants_write() || (waiting && !tls.is_handshaking()),
+            None => waiting && self.stream.is_some(),
+        }
+    }
+
     fn flush(&mut self) {
         let Some(stream) = &self.stream else { return };
-        while let Some(item) = self.items.front() {
+        loop {
+            // What is in records leaves first, or there would be no bound to them.
+            if let Some(tls) = &mut self.tls {
+                match tls.flush(stream) {
+                    Ok(()) if tls.is_handshaking() => return,
+                    Ok(()) => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                    Err(_) => {
+                        self.closed = Some(TransportFailure::Closed);
+                        return;
+                    }
+                }
+            }
+            let Some(item) = self.items.front() else { return };
             let rest = item.payload.get(self.written..).unwrap_or_default();
-            match stream.try_write(rest) {
+            let written = match &mut self.tls {
+                Some(tls) => tls.write(rest),
+                None => stream.try_write(rest),
+            };
+            match written {
                 Ok(length) if length >= rest.len() => {
                     self.bytes = self.bytes.saturating_sub(item.payload.len());
                     self.written = 0;

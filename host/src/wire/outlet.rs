@@ -15,7 +15,7 @@ use callbox_sip::endpoint::{
 };
 
 use super::bind::Socketed;
-use super::connection::{Connection, Item};
+use super::connection::{self, Connection, Item};
 use super::inbox::Inbound;
 use super::ladder::Peer;
 use super::names::{self, Answer, Names};
@@ -62,7 +62,7 @@ impl Outlet {
                 let tap = shared.tap(Protocol::Udp, listener.bound.seen());
                 Some(UdpSender::new(Arc::clone(socket), limits.udp_send_queue, tap))
             }
-            Socketed::Tcp(_) => None,
+            Socketed::Tcp(_) | Socketed::Tls(_) => None,
         });
         Self {
             senders: senders.collect(),
@@ -92,7 +92,7 @@ impl Outlet {
                 addr,
                 listener,
                 filter: _,
-            } => self.send_first(protocol, &[addr], listener, payload, token),
+            } => self.send_first(protocol, None, &[addr], listener, payload, token),
             Destination::Name {
                 protocol,
                 host,
@@ -124,10 +124,12 @@ impl Outlet {
         }
     }
 
-    /// Sends to the first address that takes it.
+    /// Sends to the first address that takes it. Under TLS the peer there has to prove that it is called `name`, or has the
+    /// address.
     fn send_first(
         &mut self,
         protocol: Protocol,
+        name: Option<&str>,
         addresses: &[SocketAddr],
         listener: Option<ListenerId>,
         payload: Bytes,
@@ -144,8 +146,14 @@ impl Outlet {
                 }
                 result
             }
-            Protocol::Tcp => self.send_tcp(listener, addresses, payload, token),
-            Protocol::Tls | Protocol::Ws | Protocol::Wss => Err(TransportFailure::NoProtocol),
+            Protocol::Tcp => self.send_tcp(listener, connection::Peer::Plain, addresses, payload, token),
+            Protocol::Tls => {
+                let first = addresses.first().ok_or(TransportFailure::Unresolved)?;
+                let name = name.map_or_else(|| first.ip().to_string(), str::to_ascii_lowercase);
+                let peer = connection::Peer::Proves(name.into());
+                self.send_tcp(listener, peer, addresses, payload, token)
+            }
+            Protocol::Ws | Protocol::Wss => Err(TransportFailure::NoProtocol),
         }
     }
 
@@ -194,16 +202,29 @@ impl Outlet {
                 return sent;
             }
         }
-        self.send_first(path.protocol, &[path.remote], Some(path.listener), payload, token)
+        self.send_first(
+            path.protocol,
+            None,
+            &[path.remote],
+            Some(path.listener),
+            payload,
+            token,
+        )
     }
 
     fn send_tcp(
         &mut self,
         listener: Option<ListenerId>,
+        peer: connection::Peer,
         addresses: &[SocketAddr],
         payload: Bytes,
         token: Option<TransmitToken>,
     ) -> Result<(), TransportFailure> {
+        let name = peer.name();
+        let protocol = match name {
+            Some(_) => Protocol::Tls,
+            None => Protocol::Tcp,
+        };
         let item = Item {
             payload,
             token: token.map(|token| (self.index, token)),
@@ -211,16 +232,16 @@ impl Outlet {
         let most = self.shared.limits.tcp_write_queue_bytes;
         let open = addresses
             .iter()
-            .find_map(|address| self.shared.connections.by_remote(*address));
+            .find_map(|address| self.shared.connections.by_remote(*address, name));
         if let Some(connection) = open.filter(|connection| connection.closed().is_none()) {
             return connection.send(item, most);
         }
         let first = *addresses.first().ok_or(TransportFailure::Unresolved)?;
         let listener = self
             .shared
-            .listener_for(listener, Protocol::Tcp, first.is_ipv4())
+            .listener_for(listener, protocol, first.is_ipv4())
             .ok_or(TransportFailure::NoProtocol)?;
-        let Some(connection) = self.shared.connections.admit(first) else {
+        let Some(connection) = self.shared.connections.admit(first, peer) else {
             count(&self.shared.counters.refused);
             return Err(TransportFailure::QueueFull);
         };
@@ -285,13 +306,13 @@ impl Outlet {
 
     fn send_resolved(&mut self, addresses: &[IpAddr], waiting: Waiting) {
         let Waiting {
+            host,
             protocol,
             port,
             listener,
             filter,
             payload,
             token,
-            ..
         } = waiting;
         let port = port.unwrap_or(protocol.default_port());
         let allowed: Vec<IpAddr> = addresses
@@ -315,7 +336,7 @@ impl Outlet {
         let sent = if reachable.is_empty() && !allowed.is_empty() {
             Err(TransportFailure::NoProtocol)
         } else {
-            self.send_first(protocol, &reachable, listener, payload, token)
+            self.send_first(protocol, Some(&host), &reachable, listener, payload, token)
         };
         self.note(token, sent);
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use callbox_sip::endpoint::{ListenerId, Path, Protocol, shard_of};
 use callbox_sip::message::{MessageLimits, peek_call_id};
@@ -19,8 +20,8 @@ use super::shard::ShardIndex;
 use super::stats::{Counters, count};
 use super::table::Table;
 use super::tally::Tallies;
-use crate::config::Transport;
 use crate::config::limits::WireLimits;
+use crate::config::{Tls, Transport};
 
 pub(super) struct Shared {
     pub(super) limits: WireLimits,
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     /// By [`ShardIndex`].
     pub(super) inboxes: Vec<InboxSender>,
     pub(super) connections: Table,
+    /// For the connections to come; none where there is no listener of TLS.
+    pub(super) tls: ArcSwapOption<Tls>,
     pub(super) counters: Counters,
     pub(super) lookups: Semaphore,
     /// The latest messages, by [`ShardIndex`].
@@ -115,7 +118,8 @@ impl Shared {
         let wanted = match protocol {
             Protocol::Udp => Transport::Udp,
             Protocol::Tcp => Transport::Tcp,
-            Protocol::Tls | Protocol::Ws | Protocol::Wss => return None,
+            Protocol::Tls => Transport::Tls,
+            Protocol::Ws | Protocol::Wss => return None,
         };
         let fits =
             |listener: &Listener| listener.bound.transport == wanted && listener.bound.local.is_ipv4() == v4;

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use arc_swap::ArcSwapOption;
 use callbox_sip::endpoint::{
     Counts, Endpoint, EndpointConfig, Listener as SipListener, ListenerId, Protocol,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::accept;
 use super::bind::{Bound, Listener, Socketed, Sockets};
 use super::drive::{Shard, UdpSource};
 use super::hep::Mirror;
@@ -20,18 +22,19 @@ use super::ladder::Ladder;
 use super::shard::{ShardCore, ShardIndex, ShardWaker};
 use super::shared::Shared;
 use super::stats::{Counters, WireStats};
-use super::stream;
 use super::table::Table;
 use super::tally::Tallies;
 use super::udp::UdpReader;
 use crate::config::limits::WireLimits;
-use crate::config::{Hep, Listen, Transport};
+use crate::config::{Hep, Listen, Tls, Transport};
 
 /// What a wire needs to start.
 #[derive(Debug, Clone)]
 pub struct WireConfig {
     /// The listeners; the position of each is its [`ListenerId`].
     pub listen: Vec<Listen>,
+    /// What peers are shown and judged by; needed by listeners of TLS, and to call by it.
+    pub tls: Option<Tls>,
     /// Bounds of this layer.
     pub limits: WireLimits,
     /// Who gets a copy of every message.
@@ -60,6 +63,9 @@ pub enum WireError {
              write \"{0} as ADDRESS\""
     )]
     NoAddress(Listen),
+    /// A listener of TLS, and nothing to show those who connect.
+    #[error("{0} has no certificate; write [tls] with certificate = \"PATH\" and key = \"PATH\"")]
+    NoCertificate(Listen),
     /// The system gave no thread, descriptor or random bytes.
     #[error(
         "cannot start a SIP thread: {0}; raise the limits of processes and open files (ulimit -u, ulimit -n)"
@@ -124,6 +130,13 @@ pub fn start_on<C: ShardCore>(
     config: WireConfig,
     mut make: impl FnMut(ShardIndex, ShardWaker) -> C,
 ) -> Result<Wire, WireError> {
+    let secure = config
+        .listen
+        .iter()
+        .find(|listen| listen.transport == Transport::Tls);
+    if let (Some(listen), None) = (secure, &config.tls) {
+        return Err(WireError::NoCertificate(*listen));
+    }
     let listeners = sockets.open()?;
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let shards = if config.limits.shards == 0 {
@@ -157,6 +170,7 @@ pub fn start_on<C: ShardCore>(
             config.limits.connections_max,
             config.limits.connections_per_source_max,
         ),
+        tls: ArcSwapOption::from_pointee(config.tls),
         counters: Counters::default(),
         lookups: Semaphore::new(config.limits.name_lookups),
         ladders: (0..shards)
@@ -201,6 +215,7 @@ fn sip_listener(listener: &Listener, id: u16) -> SipListener {
     let protocol = match listener.bound.transport {
         Transport::Udp => Protocol::Udp,
         Transport::Tcp => Protocol::Tcp,
+        Transport::Tls => Protocol::Tls,
     };
     SipListener {
         id: ListenerId(id),
@@ -241,9 +256,9 @@ fn spawn<C: ShardCore>(
                 runtime.spawn(reader.watch_errors(move |dead| everybody.unreachable(dead)));
                 sources.push(UdpSource { id, reader });
             }
-            Socketed::Tcp(listener) => {
-                let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
-                runtime.spawn(stream::accept(Arc::clone(shared), index, id, listener));
+            Socketed::Tcp(socket) | Socketed::Tls(socket) => {
+                let socket = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
+                runtime.spawn(accept::accept(Arc::clone(shared), index, id, socket));
             }
         }
     }

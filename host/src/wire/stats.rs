@@ -46,6 +46,10 @@ stats! {
     framing_closed;
     /// Connections closed because nothing came.
     idle_closed;
+    /// Peers that TLS was agreed on with.
+    tls_agreed;
+    /// Connections closed because TLS could not be agreed on, or was broken.
+    tls_failed;
     /// Destinations reported unreachable by ICMP.
     unreachable;
     /// Names looked up.

@@ -1,4 +1,5 @@
-//! The life of a TCP connection: accepted or opened, read until it ends, and given back.
+//! The life of a TCP connection, under TLS or not: opened or handed over by [`super::accept`], read until it ends, and given
+//! back.
 //!
 //! A task each, on the shard of its listener. Invariants: it ends by itself (idle, slow, closed, or the wire stopping);
 //! when it ends every shard hears of it, and everything unsent with a token is reported.
@@ -10,57 +11,21 @@ use std::time::Duration;
 
 use callbox_sip::endpoint::{ListenerId, Path, Protocol, TransportFailure};
 use callbox_sip::message::{Frame, MessageBuilder, StreamFramer};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::connection::{Connection, Item};
+use super::connection::{Connection, Item, Peer};
 use super::inbox::Inbound;
 use super::shard::ShardIndex;
 use super::shared::Shared;
 use super::stats::count;
+use super::tls::{Progress, Session};
 
 /// Read at once, on the thread's stack: an idle connection holds no buffer.
 const READ_BYTES: usize = 16 * 1024;
 
 /// How long the answer to a stream that cannot be read any further may take to leave.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// After the system refuses a connection (no descriptor left) the next try waits, for connections to end meanwhile.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Accepts connections until the wire closes.
-pub(super) async fn accept(
-    shared: Arc<Shared>,
-    shard: ShardIndex,
-    listener_id: ListenerId,
-    listener: TcpListener,
-) {
-    let mut closing = shared.closing.subscribe();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = closing.wait_for(|closing| *closing) => return,
-        };
-        let (stream, remote) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept connections; raise the limit of open files (ulimit -n)");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let Some(connection) = shared.connections.admit(remote) else {
-            count(&shared.counters.refused);
-            continue;
-        };
-        count(&shared.counters.accepted);
-        let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
-            run(&shared, shard, listener_id, &connection, stream, false).await;
-        });
-    }
-}
 
 /// Opens a connection to the first address that takes it, and runs it.
 pub(super) async fn connect(
@@ -72,12 +37,31 @@ pub(super) async fn connect(
 ) {
     let limit = Duration::from_millis(shared.limits.tcp_connect_ms);
     let mut why = TransportFailure::Unresolved;
+    let mut session = None;
+    if let Peer::Proves(name) = &connection.peer {
+        let made = shared.tls.load_full().map(|tls| Session::connect(&tls, name));
+        match made {
+            Some(Ok(made)) => session = Some(made),
+            other => {
+                let why = other.and_then(Result::err).map(|error| error.to_string());
+                tracing::warn!(%name, why, "cannot speak TLS to a peer of this name");
+                finish(
+                    &shared,
+                    &connection,
+                    connection.remote,
+                    TransportFailure::Insecure,
+                )
+                .await;
+                return;
+            }
+        }
+    }
     for address in addresses {
         match timeout(limit, open(&shared, listener, address)).await {
             Ok(Ok(stream)) => {
                 count(&shared.counters.connected);
                 shared.connections.also_reached(&connection, address);
-                run(&shared, shard, listener, &connection, stream, true).await;
+                run(&shared, shard, listener, &connection, stream, session, true).await;
                 return;
             }
             Ok(Err(error)) => {
@@ -120,14 +104,18 @@ enum End {
     Slow,
     /// What came was not SIP.
     Framing,
+    /// TLS was not agreed on, or is broken.
+    Insecure,
 }
 
-async fn run(
+/// Runs a connection that is there, under TLS with a `session`.
+pub(super) async fn run(
     shared: &Arc<Shared>,
     shard: ShardIndex,
     listener: ListenerId,
     connection: &Arc<Connection>,
     stream: TcpStream,
+    session: Option<Session>,
     opened_by_us: bool,
 ) {
     let remote = stream.peer_addr().unwrap_or(connection.remote);
@@ -138,14 +126,14 @@ async fn run(
     let end = match ready {
         Ok(local) => {
             let path = Path {
-                protocol: Protocol::Tcp,
+                protocol: connection.protocol(),
                 listener,
                 local,
                 remote,
                 connection: Some(connection.id),
             };
             let tap = shared.tap(path.protocol, local).map(|tap| (tap, remote));
-            connection.established(&stream, tap);
+            connection.established(&stream, session, tap);
             let mut reader = Reader::new(
                 Arc::clone(shared),
                 shard,
@@ -162,8 +150,13 @@ async fn run(
         End::Idle => count(&shared.counters.idle_closed),
         End::Slow => count(&shared.counters.slow_closed),
         End::Framing => count(&shared.counters.framing_closed),
+        End::Insecure => count(&shared.counters.tls_failed),
     }
-    finish(shared, connection, remote, TransportFailure::Closed).await;
+    let why = match end {
+        End::Insecure => TransportFailure::Insecure,
+        _ => TransportFailure::Closed,
+    };
+    finish(shared, connection, remote, why).await;
 }
 
 /// Gives the connection back and tells everybody.
@@ -191,6 +184,8 @@ struct Reader {
     framer: StreamFramer,
     /// When the first byte of the message came that is not whole yet.
     partial_since: Option<Instant>,
+    /// Under TLS, until it is agreed on.
+    handshaking: bool,
     /// Whether a whole message has come, or the connection is our own doing.
     trusted: bool,
     opened: Instant,
@@ -207,6 +202,7 @@ impl Reader {
     ) -> Self {
         let now = Instant::now();
         let framer = StreamFramer::new(shared.message_limits);
+        let handshaking = connection.is_handshaking();
         Self {
             shared,
             shard,
@@ -214,6 +210,7 @@ impl Reader {
             connection,
             framer,
             partial_since: None,
+            handshaking,
             trusted,
             opened: now,
             last_byte: now,
@@ -263,7 +260,12 @@ impl Reader {
     /// When the connection ends if nothing more comes, and as what.
     fn deadline(&self) -> (Instant, End) {
         let limits = &self.shared.limits;
-        if let Some(since) = self.partial_since {
+        if self.handshaking && self.trusted {
+            (
+                self.opened + Duration::from_millis(limits.tcp_connect_ms),
+                End::Insecure,
+            )
+        } else if let Some(since) = self.partial_since {
             (since + Duration::from_millis(limits.tcp_message_ms), End::Slow)
         } else if !self.trusted {
             (
@@ -279,7 +281,11 @@ impl Reader {
     }
 
     async fn read(&mut self, stream: &TcpStream) -> Result<(), End> {
-        if !read_into(stream, &mut self.framer)? {
+        let progress = match self.connection.protocol() {
+            Protocol::Tls => self.read_tls(stream)?,
+            _ => read_into(stream, &mut self.framer)?,
+        };
+        if progress == Progress::Nothing {
             return Ok(());
         }
         self.last_byte = Instant::now();
@@ -344,7 +350,41 @@ impl Reader {
             (true, Some(since)) if !whole => Some(since),
             (true, _) => Some(self.last_byte),
         };
+        if progress == Progress::End {
+            return Err(End::Closed);
+        }
         Ok(())
+    }
+
+    fn read_tls(&mut self, stream: &TcpStream) -> Result<Progress, End> {
+        let remote = self.path.remote;
+        let progress = match self.connection.read_tls(stream, &mut self.framer) {
+            Ok(progress) => progress,
+            // Who cannot be called is told to the operator; who cannot call is one of many probes.
+            Err(error) if self.handshaking || error.kind() == ErrorKind::InvalidData => {
+                match self.connection.peer.name() {
+                    Some(name) => {
+                        tracing::warn!(%remote, name, %error, "TLS was not agreed on with a peer that is called");
+                    }
+                    None => tracing::debug!(%remote, %error, "TLS was not agreed on, or is broken"),
+                }
+                return Err(End::Insecure);
+            }
+            Err(_) => return Err(End::Closed),
+        };
+        if self.handshaking && !self.connection.is_handshaking() {
+            self.handshaking = false;
+            count(&self.shared.counters.tls_agreed);
+        }
+        match progress {
+            Progress::End if self.handshaking => {
+                if let Some(name) = self.connection.peer.name() {
+                    tracing::warn!(%remote, name, "a peer that is called ended the connection before TLS was agreed on");
+                }
+                Err(End::Insecure)
+            }
+            progress => Ok(progress),
+        }
     }
 
     async fn write_rest(&self, stream: &TcpStream) {
@@ -357,16 +397,18 @@ impl Reader {
     }
 }
 
-/// Reads what is there; false when it was nothing after all.
-fn read_into(stream: &TcpStream, framer: &mut StreamFramer) -> Result<bool, End> {
+/// Reads what is there, which may be nothing after all.
+fn read_into(stream: &TcpStream, framer: &mut StreamFramer) -> Result<Progress, End> {
     let mut buffer = [0u8; READ_BYTES];
     match stream.try_read(&mut buffer) {
         Ok(0) => Err(End::Closed),
         Ok(length) => {
             framer.push(buffer.get(..length).unwrap_or_default());
-            Ok(true)
+            Ok(Progress::Some)
         }
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(false),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+            Ok(Progress::Nothing)
+        }
         Err(_) => Err(End::Closed),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use callbox_sip::endpoint::ConnectionId;
 
-use super::connection::Connection;
+use super::connection::{Connection, Peer};
 use crate::config::limits;
 
 /// Locked when a connection comes, goes, or is looked for the first time by a shard; not for each message.
@@ -20,7 +20,8 @@ pub(super) struct Table {
 struct Inner {
     last_id: u64,
     by_id: HashMap<ConnectionId, Arc<Connection>>,
-    by_remote: HashMap<SocketAddr, ConnectionId>,
+    /// By address and, under TLS, by the name that was proved there.
+    by_remote: HashMap<(SocketAddr, Option<Box<str>>), ConnectionId>,
     per_source: HashMap<IpAddr, usize>,
 }
 
@@ -38,7 +39,7 @@ impl Table {
     }
 
     /// A new connection, or None when there are too many.
-    pub(super) fn admit(&self, remote: SocketAddr) -> Option<Arc<Connection>> {
+    pub(super) fn admit(&self, remote: SocketAddr, peer: Peer) -> Option<Arc<Connection>> {
         let mut inner = self.lock();
         let of_source = inner.per_source.get(&remote.ip()).copied().unwrap_or_default();
         let reached = match (inner.by_id.len() >= self.most, of_source >= self.most_per_source) {
@@ -52,10 +53,12 @@ impl Table {
             return None;
         }
         inner.last_id += 1;
-        let connection = Connection::new(ConnectionId(inner.last_id), remote);
+        let connection = Connection::new(ConnectionId(inner.last_id), remote, peer);
         inner.per_source.insert(remote.ip(), of_source + 1);
         inner.by_id.insert(connection.id, Arc::clone(&connection));
-        inner.by_remote.insert(remote, connection.id);
+        if let Some(key) = key(&connection, remote) {
+            inner.by_remote.insert(key, connection.id);
+        }
         Some(connection)
     }
 
@@ -63,15 +66,18 @@ impl Table {
         self.lock().by_id.get(&id).cloned()
     }
 
-    pub(super) fn by_remote(&self, remote: SocketAddr) -> Option<Arc<Connection>> {
+    /// The one to a peer at an address that, under TLS, has proved or is about to prove this name.
+    pub(super) fn by_remote(&self, remote: SocketAddr, name: Option<&str>) -> Option<Arc<Connection>> {
         let inner = self.lock();
-        let id = inner.by_remote.get(&remote)?;
+        let id = inner.by_remote.get(&(remote, name.map(Into::into)))?;
         inner.by_id.get(id).cloned()
     }
 
     /// A connection reached another address than the first one it tried: it is found by both.
     pub(super) fn also_reached(&self, connection: &Connection, remote: SocketAddr) {
-        self.lock().by_remote.insert(remote, connection.id);
+        if let Some(key) = key(connection, remote) {
+            self.lock().by_remote.insert(key, connection.id);
+        }
     }
 
     pub(super) fn remove(&self, connection: &Connection, reached: SocketAddr) {
@@ -80,8 +86,11 @@ impl Table {
             return;
         }
         for remote in [connection.remote, reached] {
-            if inner.by_remote.get(&remote) == Some(&connection.id) {
-                inner.by_remote.remove(&remote);
+            let Some(key) = key(connection, remote) else {
+                continue;
+            };
+            if inner.by_remote.get(&key) == Some(&connection.id) {
+                inner.by_remote.remove(&key);
             }
         }
         let source = connection.remote.ip();
@@ -100,5 +109,14 @@ impl Table {
 
     pub(super) fn len(&self) -> usize {
         self.lock().by_id.len()
+    }
+}
+
+/// Under what a connection is found that leads to `remote`.
+fn key(connection: &Connection, remote: SocketAddr) -> Option<(SocketAddr, Option<Box<str>>)> {
+    match &connection.peer {
+        Peer::Plain => Some((remote, None)),
+        Peer::Proves(name) => Some((remote, Some(name.clone()))),
+        Peer::Anybody => None,
     }
 }

@@ -8,6 +8,8 @@
     clippy::disallowed_methods
 )]
 
+mod tls;
+
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -91,9 +93,14 @@ impl Under {
 }
 
 fn wire(listen: &[&str], limits: WireLimits) -> Under {
+    wire_with(listen, limits, None)
+}
+
+fn wire_with(listen: &[&str], limits: WireLimits, tls: Option<crate::config::Tls>) -> Under {
     let notes = Notes::default();
     let config = WireConfig {
         listen: listen.iter().map(|listen| listen.parse().unwrap()).collect(),
+        tls,
         limits,
         hep: None,
         endpoint: EndpointConfig::default(),
@@ -592,6 +599,7 @@ fn a_port_in_use_says_which_and_what_to_do() {
     let listen = format!("udp:{}", taken.local_addr().unwrap());
     let config = WireConfig {
         listen: vec![listen.parse().unwrap()],
+        tls: None,
         limits: limits(),
         hep: None,
         endpoint: EndpointConfig::default(),

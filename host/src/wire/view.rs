@@ -12,6 +12,7 @@ use super::ladder::Rung;
 use super::shared::Shared;
 use super::start::Wire;
 use super::stats::WireStats;
+use crate::config::Tls;
 
 /// A look at a wire, from any thread. Cheap to clone; reading takes no lock that a shard waits for.
 #[derive(Clone)]
@@ -33,6 +34,11 @@ impl WireView {
     /// The listeners in the order of the configuration.
     pub fn listeners(&self) -> impl Iterator<Item = &Bound> {
         self.shared.listeners.iter().map(|listener| &listener.bound)
+    }
+
+    /// Takes another certificate, key and authorities for the connections to come. Those that are open go on.
+    pub fn renew_tls(&self, tls: &Tls) {
+        self.shared.tls.store(Some(Arc::new(tls.clone())));
     }
 
     /// How many shards there are.

@@ -106,6 +106,7 @@ impl Host {
         let room = WaitingRoom::new(runtime, &limits, Duration::from_secs(1));
         let desk: Arc<dyn IncomingCalls> = Arc::new(Desk { opened, room });
         let config = WireConfig {
+            tls: None,
             listen: vec!["udp:127.0.0.1:0".parse().unwrap()],
             limits: WireLimits::default(),
             hep: None,

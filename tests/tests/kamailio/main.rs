@@ -13,6 +13,7 @@ mod outage;
 mod presence;
 mod proxy;
 mod registrar;
+mod secure;
 
 use std::time::Duration;
 

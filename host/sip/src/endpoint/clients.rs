@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::address::{ConnectionId, Destination};
+use super::address::{ConnectionId, Destination, Path};
 use super::compose;
 use super::event::{LegId, PeerRequestId, RequestId};
 use super::output::{TransmitToken, TransportFailure};
@@ -75,8 +75,8 @@ pub(crate) struct ClientTransaction {
     ack: Option<Bytes>,
     /// The ACKs for 2xx.
     pub(crate) acks: Vec<AckSent>,
-    /// Where its last response came from.
-    heard: Option<IpAddr>,
+    /// The way that its last response came.
+    heard: Option<Path>,
     timers: Running<Timer>,
 }
 
@@ -159,15 +159,20 @@ impl Endpoint {
 
     /// Where the last response to a transaction came from; none before there was one.
     pub(crate) fn heard_from(&self, client: u32) -> Option<IpAddr> {
-        self.clients.get(client as usize)?.heard
+        self.heard_by(client).map(|path| path.remote.ip())
+    }
+
+    /// The way that the last response to a transaction came.
+    pub(crate) fn heard_by(&self, client: u32) -> Option<&Path> {
+        self.clients.get(client as usize)?.heard.as_ref()
     }
 
     /// A response came that matches: runs the machine and tells the user.
-    pub(crate) fn client_response(&mut self, now: Instant, slot: u32, from: IpAddr, response: Message) {
+    pub(crate) fn client_response(&mut self, now: Instant, slot: u32, path: &Path, response: Message) {
         let Some(transaction) = self.clients.get_mut(slot as usize) else {
             return;
         };
-        transaction.heard = Some(from);
+        transaction.heard = Some(*path);
         let class = ResponseClass::of(response.code().unwrap_or(0));
         // Over a stream the transaction may be gone by the time its user wants to repeat the request with credentials.
         let sent = transaction.request.clone();

@@ -53,21 +53,40 @@ pub(crate) fn write_host_port(out: &mut Vec<u8>, face: Option<&Face>, local: Opt
     }
 }
 
-/// Writes `<sip:user@host:port;transport=…>`.
+/// What a Contact says of the way to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ContactWay {
+    protocol: Protocol,
+    /// Whether the peer asked for TLS on the whole way.
+    secure: bool,
+}
+
+impl ContactWay {
+    /// For a peer that is called by this URI, over this protocol.
+    pub(crate) fn toward(uri: &[u8], protocol: Protocol) -> Self {
+        let scheme = uri.get(..5).unwrap_or_default();
+        Self {
+            protocol,
+            secure: scheme.eq_ignore_ascii_case(b"sips:"),
+        }
+    }
+}
+
+/// Writes `<sip:user@host:port;transport=…>`, or with `sips:`, which needs no transport.
 pub(crate) fn write_contact(
     out: &mut Vec<u8>,
     user: Option<&str>,
     face: Option<&Face>,
     local: Option<SocketAddr>,
-    protocol: Protocol,
+    way: ContactWay,
 ) {
-    out.extend_from_slice(b"<sip:");
+    out.extend_from_slice(if way.secure { &b"<sips:"[..] } else { b"<sip:" });
     if let Some(user) = user {
         write_user(out, user);
         out.push(b'@');
     }
     write_host_port(out, face, local);
-    if let Some(transport) = protocol.uri_param() {
+    if let (false, Some(transport)) = (way.secure, way.protocol.uri_param()) {
         out.extend_from_slice(b";transport=");
         out.extend_from_slice(transport.as_bytes());
     }
@@ -119,7 +138,12 @@ mod tests {
         assert_eq!(faces.toward(&to(Protocol::Tcp, None)), Some(2));
         assert_eq!(faces.toward(&to(Protocol::Tls, None)), Some(0));
         let mut out = Vec::new();
-        write_contact(&mut out, Some("a b@c"), faces.get(1), None, Protocol::Tcp);
+        let way = ContactWay::toward(b"sip:x@h", Protocol::Tcp);
+        write_contact(&mut out, Some("a b@c"), faces.get(1), None, way);
         assert_eq!(out, b"<sip:a%20b%40c@[::1]:5061;transport=tcp>");
+        out.clear();
+        let way = ContactWay::toward(b"SIPS:x@h", Protocol::Tls);
+        write_contact(&mut out, Some("a"), faces.get(1), None, way);
+        assert_eq!(out, b"<sips:a@[::1]:5061>");
     }
 }

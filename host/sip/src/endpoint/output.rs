@@ -52,6 +52,9 @@ pub enum TransportFailure {
     /// Connecting took too long.
     #[error("connecting timed out")]
     TimedOut,
+    /// TLS could not be agreed on, or the peer did not prove its name.
+    #[error("the destination is not secure")]
+    Insecure,
     /// The write queue is full.
     #[error("the write queue is full")]
     QueueFull,

@@ -25,7 +25,7 @@ impl Endpoint {
     pub(crate) fn receive_response(&mut self, now: Instant, path: &Path, response: Message) {
         let slot = self.client_of(&response);
         match slot {
-            Some(slot) => self.client_response(now, slot, path.remote.ip(), response),
+            Some(slot) => self.client_response(now, slot, path, response),
             None => self.stats.strays += 1,
         }
     }

@@ -81,6 +81,24 @@ impl Destination {
     }
 }
 
+/// The way that a message of the peer came, before the destination that it names, where both lead to one address under TLS:
+/// a Contact is seldom what a certificate says, and a peer that has connected to us has often none to show.
+pub(crate) fn proved_way_first(named: Destination, way: Option<&Path>) -> (Destination, Option<Destination>) {
+    match (&named, way) {
+        (
+            Destination::Addr {
+                protocol: Protocol::Tls,
+                addr,
+                ..
+            },
+            Some(way),
+        ) if way.protocol == Protocol::Tls && way.connection.is_some() && way.remote.ip() == addr.ip() => {
+            (Destination::Path(*way), Some(named))
+        }
+        _ => (named, None),
+    }
+}
+
 impl Endpoint {
     /// Where a request to `uri` goes. On a leg, its path says which protocol and listener to stay with.
     pub(crate) fn destination_of(&self, uri: &[u8], path: Option<&Path>) -> Option<Destination> {

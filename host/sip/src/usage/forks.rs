@@ -4,6 +4,7 @@
 //! `forks_max` early dialogs a leg, and each of them finds its leg by the endpoint's index.
 
 use crate::dialog::{Dialog, LocalSequence, RemoteSequence, RouteSet, head_as_caller};
+use crate::endpoint::route::proved_way_first;
 use crate::endpoint::{Destination, Endpoint, LegId};
 use crate::message::{Message, Uri};
 
@@ -61,6 +62,7 @@ impl Endpoint {
             .zip(self.scopes.of_answered(to, self.heard_from(client)))
             .and_then(|(named, filter)| named.under(Some(filter)))
             .unwrap_or_else(|| to.clone());
+        let (destination, alternate) = proved_way_first(destination, self.heard_by(client));
         Some(Dialog {
             key: self
                 .keys
@@ -71,7 +73,7 @@ impl Endpoint {
             local_seq: LocalSequence::after(seq),
             remote_seq: RemoteSequence::new(None),
             destination,
-            alternate: None,
+            alternate,
         })
     }
 

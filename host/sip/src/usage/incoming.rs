@@ -12,6 +12,8 @@ use super::{LegState, LegTimer};
 use crate::dialog::{Dialog, LocalSequence, RemoteSequence, RouteSet, head_as_callee};
 use crate::endpoint::checks::SUPPORTED_LINE;
 use crate::endpoint::compose::{ResponseParts, check_body, check_headers, check_phrase};
+use crate::endpoint::face::ContactWay;
+use crate::endpoint::route::proved_way_first;
 use crate::endpoint::servers::NewServer;
 use crate::endpoint::{
     Body, Destination, EndKind, Ended, Endpoint, EndpointError, Event, Header, LegId, Party, Path, Replaced,
@@ -135,7 +137,7 @@ impl Endpoint {
         if path.connection.is_some() && routes.is_empty() {
             (Destination::Path(*path), Some(direct))
         } else {
-            (direct, None)
+            proved_way_first(direct, Some(path))
         }
     }
 
@@ -314,8 +316,15 @@ impl Endpoint {
             (None, None) => (Some(0), None, crate::endpoint::Protocol::Udp),
         };
         let face = face_index.and_then(|index| self.faces.get(index));
+        // A peer that is reached by a sips URI has to see one (RFC 3261 §12.1.1, §12.1.2).
+        let target = match (&leg.dialog, &leg.outgoing) {
+            (Some(dialog), _) => &*dialog.target,
+            (None, Some(outgoing)) => &*outgoing.uri,
+            (None, None) => &[],
+        };
         out.extend_from_slice(b"Contact: ");
-        face::write_contact(out, leg.contact_user.as_deref(), face, local, protocol);
+        let way = ContactWay::toward(target, protocol);
+        face::write_contact(out, leg.contact_user.as_deref(), face, local, way);
         out.extend_from_slice(b"\r\n");
     }
 

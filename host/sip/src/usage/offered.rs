@@ -11,6 +11,7 @@ use super::in_dialog::allow_line;
 use super::session_timer::{LEAST_LINE, is_too_brief};
 use super::{LegState, LegTimer};
 use crate::endpoint::compose::{ResponseParts, check_body, check_headers, check_refusal};
+use crate::endpoint::route::proved_way_first;
 use crate::endpoint::{
     Body, Destination, Endpoint, EndpointError, Header, LegEvent, LegId, Path, PeerRequestId, checks,
 };
@@ -265,10 +266,11 @@ impl Endpoint {
 
     /// The peer's new Contact, if the message has one (RFC 3261 §12.2).
     pub(crate) fn refresh_target(&mut self, id: LegId, dialog: u128, message: &Message, heard: Heard<'_>) {
-        let (path, from) = match heard {
-            Heard::Request(path) => (Some(path), Some(path.remote.ip())),
-            Heard::Response(client) => (None, self.heard_from(client)),
+        let (path, heard_by) = match heard {
+            Heard::Request(path) => (Some(path), Some(*path)),
+            Heard::Response(client) => (None, self.heard_by(client).copied()),
         };
+        let from = heard_by.map(|path| path.remote.ip());
         let target: Box<[u8]> = match message.contact() {
             Ok(contact) if Uri::parse(contact.uri_raw).is_ok_and(|uri| uri.sip().is_some()) => {
                 contact.uri_raw.into()
@@ -304,7 +306,7 @@ impl Endpoint {
             known.target = target;
             (known.destination, known.alternate) = match stream {
                 Some(path) => (Destination::Path(path), Some(named)),
-                None => (named, None),
+                None => proved_way_first(named, heard_by.as_ref()),
             };
         }
     }

@@ -188,7 +188,7 @@ impl Endpoint {
             leg.contact_user.as_deref(),
             face,
             None,
-            outgoing.to.protocol(),
+            face::ContactWay::toward(&outgoing.uri, outgoing.to.protocol()),
         );
         lines.extend_from_slice(b"\r\nAllow: ");
         lines.extend_from_slice(ALLOW.as_bytes());

@@ -136,7 +136,7 @@ impl Endpoint {
             request.contact_user.as_deref(),
             face,
             None,
-            to.protocol(),
+            face::ContactWay::toward(request.registrar.as_bytes(), to.protocol()),
         );
         // Two registrations of one name are two bindings, or the end of one would take the other's away (RFC 3261 §10.3: the
         // registrar tells bindings by their URIs).

@@ -274,7 +274,7 @@ impl Endpoint {
             subscription.contact_user.as_deref(),
             face,
             None,
-            protocol,
+            face::ContactWay::toward(&subscription.uri, protocol),
         );
         lines.extend_from_slice(b"\r\nEvent: ");
         lines.extend_from_slice(subscription.event.as_bytes());
