@@ -272,41 +272,17 @@ impl Config {
     fn limits(source: &Source<'_>, section: Option<Section<'_, '_>>) -> Limits {
         let mut limits = Limits::default();
         let Some(mut section) = section else { return limits };
-        let sip = section.section("sip");
-        let wire = section.section("wire");
-        let call = section.section("call");
-        let plugin = section.section("plugin");
-        let tenant = section.section("tenant");
-        let record = section.section("record");
-        let admin = section.section("admin");
-        let versions = section.section("versions");
+        let groups: Vec<_> = limits::GROUPS
+            .iter()
+            .filter_map(|(group, rows)| Some((group, rows, group.strip_prefix("limits.")?)))
+            .map(|(group, rows, name)| (group, rows, section.section(name)))
+            .collect();
         source.limits(Some(section), limits::HostLimits::ROWS, |name, value| {
             limits.host.set(name, value)
         });
-        source.limits(sip, limits::SipLimits::ROWS, |name, value| {
-            limits.sip.set(name, value)
-        });
-        source.limits(wire, limits::WireLimits::ROWS, |name, value| {
-            limits.wire.set(name, value)
-        });
-        source.limits(call, limits::CallLimits::ROWS, |name, value| {
-            limits.call.set(name, value)
-        });
-        source.limits(plugin, limits::PluginLimits::ROWS, |name, value| {
-            limits.plugin.set(name, value)
-        });
-        source.limits(tenant, limits::TenantLimits::ROWS, |name, value| {
-            limits.tenant.set(name, value)
-        });
-        source.limits(record, limits::RecordLimits::ROWS, |name, value| {
-            limits.record.set(name, value)
-        });
-        source.limits(admin, limits::AdminLimits::ROWS, |name, value| {
-            limits.admin.set(name, value)
-        });
-        source.limits(versions, limits::VersionLimits::ROWS, |name, value| {
-            limits.versions.set(name, value)
-        });
+        for (group, rows, section) in groups {
+            source.limits(section, rows, |name, value| limits.set(group, name, value));
+        }
         limits
     }
 }

@@ -4,7 +4,7 @@
 //! is one JSON document of OTLP by HTTP. Nothing that a peer sends is taken for a trace of ours to go on with: peers are not trusted.
 //!
 //! Entry points: [`start`], [`Tracer`], [`Sampler`]. Invariants: who hands a trace over never waits; what waits is at most
-//! [`QUEUE`] traces; a batch is tried [`TRIES`] times, and what is lost is counted and told once a power of two.
+//! `limits.trace.queue` traces; a batch is tried `limits.trace.tries` times, and what is lost is counted and told once a power of two.
 
 mod exporter;
 mod otlp;
@@ -12,7 +12,7 @@ mod post;
 mod sampler;
 mod span;
 
-pub use exporter::{Counts, Exporter, QUEUE, Settings, TRIES, Tracer, start};
+pub use exporter::{Bounds, Counts, Exporter, Settings, Tracer, start};
 pub use post::Endpoint;
 pub use sampler::{Sampler, WHOLE};
 pub use span::{Attribute, Span, SpanKind, Trace};

@@ -78,6 +78,41 @@ fn a_mistake_in_the_configuration_names_file_line_key_and_fix() {
 }
 
 #[test]
+fn limits_are_shown_as_a_file_and_a_tenants_table_set_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("callbox.toml");
+    fs::write(
+        &file,
+        "listen = [\"udp:127.0.0.1:0\"]\n[limits.trace]\ntries = 2\n[limits.tenant]\ncalls_max = 100\nlegs_max = 90\n\
+         [[tenant]]\nname = \"acme\"\nlimits.calls_max = 7\nflow.f.file = \"f.wasm\"\n",
+    )
+    .unwrap();
+    let limits = |more: &[&str]| {
+        let mut arguments = vec!["limits", "--config", file.to_str().unwrap()];
+        arguments.extend(more);
+        cli::run(arguments)
+    };
+    let said = limits(&[]);
+    for line in ["[limits.trace]\n", "\ntries = 2  #", "\ncalls_max = 100  #"] {
+        assert!(said.out.contains(line), "{line}: {}", said.out);
+    }
+    let said = limits(&["--tenant", "acme"]);
+    assert!(
+        said.out.starts_with("[limits.tenant]\ncalls_max = 7  #"),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out.contains("\nlegs_max = 90  #") && !said.out.contains("tries"),
+        "{}",
+        said.out
+    );
+    let said = limits(&["--tenant", "acm"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("no tenant \"acm\", but acme"), "{}", said.err);
+}
+
+#[test]
 fn an_address_in_use_is_named() {
     let address = net::fresh_ipv4();
     let _taken = UdpSocket::bind((address, 5060)).unwrap();

@@ -35,6 +35,8 @@ pub(super) struct Host {
     pub(super) calls_max: usize,
     drain: Duration,
     grace: Duration,
+    /// What the last traces get.
+    flush: Duration,
     traces: Option<Exporter>,
 }
 
@@ -52,7 +54,7 @@ impl Host {
         }
         let engine = Engine::new(&config.limits.plugin, calls_max).context("cannot start")?;
         let calls_max = engine.calls_max();
-        let (tracer, exporter) = traces::start(config.otel.as_ref())?.unzip();
+        let (tracer, exporter) = traces::start(config.otel.as_ref(), &config.limits.trace)?.unzip();
         if let Some(tracer) = &tracer {
             engine.note_host_calls(tracer.sampler().clone());
         }
@@ -73,6 +75,7 @@ impl Host {
             calls_max,
             drain: Duration::from_millis(config.limits.host.drain_ms),
             grace: Duration::from_millis(config.limits.host.drain_grace_ms),
+            flush: Duration::from_millis(config.limits.trace.flush_ms),
         })
     }
 
@@ -147,7 +150,7 @@ impl Host {
         }
         wire.shutdown();
         if let Some(exporter) = self.traces {
-            exporter.stop(traces::FLUSH);
+            exporter.stop(self.flush);
         }
         // A flow that computes goes on until its next turn; the process does not wait for it.
         self.flows.shutdown_background();

@@ -4,17 +4,24 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::anyhow;
+
 use super::Failure;
-use crate::config::limits::{Limits as Table, table};
+use crate::config::limits::{Limit, Limits as Table, TenantLimits, table};
 use crate::config::{Config, ConfigError};
 
 /// Print every limit: its value, default and range, why it is so, and what happens when it is hit.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  callbox limits\n  callbox limits --config callbox.toml")]
+#[command(
+    after_help = "Examples:\n  callbox limits\n  callbox limits --config callbox.toml\n  callbox limits --config callbox.toml --tenant acme"
+)]
 pub(super) struct Limits {
     /// Show the values that this file sets.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Show what holds for this tenant: `[limits.tenant]`, with what its own table says.
+    #[arg(long, value_name = "NAME", requires = "config", conflicts_with = "markdown")]
+    tenant: Option<String>,
     /// Print the table in Markdown, as in docs/limits.md.
     #[arg(long)]
     markdown: bool,
@@ -22,15 +29,16 @@ pub(super) struct Limits {
 
 impl Limits {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let limits = match self.config {
-            Some(file) => {
-                Config::load(&file)
-                    .map_err(|error: ConfigError| Failure::NotTried(error.into()))?
-                    .limits
-            }
-            None => Table::default(),
-        };
+        let config = self.config.as_deref().map(Config::load).transpose();
+        let config = config.map_err(|error: ConfigError| Failure::NotTried(error.into()))?;
         let out = &mut io::stdout().lock();
+        if let (Some(config), Some(name)) = (&config, &self.tenant) {
+            let tenant = config.tenants.iter().find(|tenant| tenant.name == *name);
+            let tenant = tenant.ok_or_else(|| Failure::NotTried(unknown(config, name)))?;
+            rows(out, TenantLimits::ROWS, |row| tenant.limits.get(row.name))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let limits = config.map_or_else(Table::default, |config| config.limits);
         match self.markdown {
             true => markdown(out, &limits)?,
             false => print(out, &limits)?,
@@ -74,14 +82,31 @@ fn markdown(out: &mut impl Write, limits: &Table) -> io::Result<()> {
     Ok(())
 }
 
+fn unknown(config: &Config, name: &str) -> anyhow::Error {
+    let names: Vec<&str> = config.tenants.iter().map(|tenant| &*tenant.name).collect();
+    anyhow!(
+        "{} has no tenant {name:?}, but {}",
+        config.file.display(),
+        names.join(", ")
+    )
+}
+
 pub(super) fn print(out: &mut impl Write, limits: &Table) -> io::Result<()> {
+    rows(out, table(), |row| limits.get(row))
+}
+
+fn rows(
+    out: &mut impl Write,
+    rows: impl IntoIterator<Item = &'static Limit>,
+    value: impl Fn(&Limit) -> Option<u64>,
+) -> io::Result<()> {
     let mut group = "";
-    for row in table() {
+    for row in rows {
         if row.group != group {
             group = row.group;
             writeln!(out, "[{group}]")?;
         }
-        let value = limits.get(row).unwrap_or(row.default);
+        let value = value(row).unwrap_or(row.default);
         let (least, greatest) = row.range;
         writeln!(
             out,

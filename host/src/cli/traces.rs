@@ -7,12 +7,10 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::config::Otel;
-use crate::trace::{self, Endpoint, Exporter, Sampler, Settings, Tracer};
+use crate::config::limits::TraceLimits;
+use crate::trace::{self, Bounds, Endpoint, Exporter, Sampler, Settings, Tracer};
 
-/// What a host that stops gives its last traces.
-pub(super) const FLUSH: Duration = Duration::from_secs(2);
-
-pub(super) fn start(otel: Option<&Otel>) -> anyhow::Result<Option<(Tracer, Exporter)>> {
+pub(super) fn start(otel: Option<&Otel>, limits: &TraceLimits) -> anyhow::Result<Option<(Tracer, Exporter)>> {
     let Some(otel) = otel else { return Ok(None) };
     let settings = Settings {
         endpoint: Endpoint {
@@ -22,6 +20,15 @@ pub(super) fn start(otel: Option<&Otel>) -> anyhow::Result<Option<(Tracer, Expor
         service: otel.service.clone(),
         sampler: Sampler::new(otel.sample, otel.host_calls),
         include_numbers: otel.include_numbers,
+        bounds: Bounds {
+            queue: limits.queue,
+            batch: limits.batch,
+            batch_wait: Duration::from_millis(limits.batch_ms),
+            request_wait: Duration::from_millis(limits.request_ms),
+            tries: limits.tries,
+            retry_after_max: Duration::from_secs(limits.retry_after_max_s),
+            answer_max_bytes: limits.answer_max_bytes,
+        },
     };
     trace::start(settings)
         .context("cannot start the thread of the traces")

@@ -59,7 +59,7 @@ pub enum Refusal {
 macro_rules! limits {
     ($(
         $(#[$doc:meta])*
-        [$group:literal] $Group:ident { $(
+        [$group:literal] $field:ident: $Group:ident { $(
             $name:ident: $ty:ident = $default:expr, $min:literal..=$max:expr, $unit:literal,
                 $why:literal, $hit:literal;
         )* }
@@ -119,19 +119,47 @@ macro_rules! limits {
             }
         )*
 
+        /// Every limit of the host.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct Limits { $(
+            #[doc = concat!("`[", $group, "]`")]
+            pub $field: $Group,
+        )* }
+
+        impl Limits {
+            /// The number now set for a row of the [`table`].
+            pub fn get(&self, row: &Limit) -> Option<u64> {
+                match row.group {
+                    $( $group => self.$field.get(row.name), )*
+                    _ => None,
+                }
+            }
+
+            /// Sets one number by its group and its key, if it is in range.
+            pub fn set(&mut self, group: &str, name: &str, value: u64) -> Result<(), Refusal> {
+                match group {
+                    $( $group => self.$field.set(name, value), )*
+                    _ => Err(Refusal::Unknown),
+                }
+            }
+        }
+
+        /// Every group with its rows, `limits` first.
+        pub const GROUPS: &[(&str, &[Limit])] = &[ $( ($group, $Group::ROWS), )* ];
+
         /// How many rows there are.
         const ROWS: usize = 0 $( + $Group::ROWS.len() )*;
 
         /// Every row of every group.
         pub fn table() -> impl Iterator<Item = &'static Limit> {
-            [$( $Group::ROWS, )*].into_iter().flatten()
+            GROUPS.iter().flat_map(|(_, rows)| *rows)
         }
     };
 }
 
 limits! {
     /// `[limits]`: the size of the whole host.
-    ["limits"] HostLimits {
+    ["limits"] host: HostLimits {
         calls_max: usize = 5_000, 1..=100_000, "calls",
             "Sizes the pool of instances: about 6 memory maps and 45–80 KiB of memory a call, so 5 000 fits the kernel's default of 65 530 maps.",
             "the INVITE gets 503 with Retry-After; nothing is instantiated.";
@@ -168,7 +196,7 @@ limits! {
     }
 
     /// `[limits.sip]`: messages, transactions and dialogs.
-    ["limits.sip"] SipLimits {
+    ["limits.sip"] sip: SipLimits {
         message_max_bytes: usize = 65_536, 2_048..=65_536, "bytes",
             "The largest UDP datagram; no SIP message seen in the wild comes near it.",
             "413 or 513 where an answer is possible; a TCP connection is closed.";
@@ -238,7 +266,7 @@ limits! {
     }
 
     /// `[limits.wire]`: sockets, connections, queues and names.
-    ["limits.wire"] WireLimits {
+    ["limits.wire"] wire: WireLimits {
         shards: usize = 0, 0..=256, "threads",
             "SIP threads; 0 means one for every two cores.",
             "not a bound but a size.";
@@ -299,7 +327,7 @@ limits! {
     }
 
     /// `[limits.call]`: legs and what a flow may do with them.
-    ["limits.call"] CallLimits {
+    ["limits.call"] call: CallLimits {
         legs_max: usize = 16, 1..=1_000, "legs",
             "Of one session; a conference of a flow's own making, with room.",
             "a leg is made that answers denied(limit) to all it is asked to do.";
@@ -369,7 +397,7 @@ limits! {
     }
 
     /// `[limits.plugin]`: what one flow, and one instance of it, may use.
-    ["limits.plugin"] PluginLimits {
+    ["limits.plugin"] plugin: PluginLimits {
         component_max_bytes: usize = 33_554_432, 65_536..=1_073_741_824, "bytes",
             "A Python flow has 18 MB, everything else less.",
             "the flow is not loaded; check and serve say so.";
@@ -433,7 +461,7 @@ limits! {
     }
 
     /// `[limits.tenant]`: what all flows of one tenant have together. `[tenant.limits]` sets them for one tenant.
-    ["limits.tenant"] TenantLimits {
+    ["limits.tenant"] tenant: TenantLimits {
         calls_max: usize = 100_000, 1..=100_000, "calls",
             "Calls and jobs at a time, and calls that its sessions have accepted. As many as there may be: what the others need is kept by limits.calls_reserved_percent; set it to what the tenant has paid for.",
             "the INVITE gets 480 with Retry-After, never a 503, which would send everybody's calls elsewhere; a flow that starts a job gets denied(limit).";
@@ -500,7 +528,7 @@ limits! {
     }
 
     /// `[limits.record]`: the way of call records to their store.
-    ["limits.record"] RecordLimits {
+    ["limits.record"] record: RecordLimits {
         queue: usize = 16_384, 16..=1_048_576, "records",
             "That wait to be written: half a minute of a host at 500 calls a second whose disk does not answer; 1–2 KB each.",
             "the record is lost and counted; with when_full = \"refuse-calls\" new calls get 503 instead, and those that are up keep their places.";
@@ -522,7 +550,7 @@ limits! {
     }
 
     /// `[limits.admin]`: the admin API.
-    ["limits.admin"] AdminLimits {
+    ["limits.admin"] admin: AdminLimits {
         connections_max: usize = 64, 4..=4_096, "connections",
             "Operators, scripts and a scraper: each holds one for a moment.",
             "the next one waits until one is closed.";
@@ -543,8 +571,36 @@ limits! {
             "the oldest are lost to it, and it is told how many.";
     }
 
+    /// `[limits.trace]`: what waits for the collector of `[otel]`, and how long for.
+    ["limits.trace"] trace: TraceLimits {
+        queue: usize = 4_096, 16..=1_048_576, "traces",
+            "That wait to be sent: ten seconds of a host that ends 400 sampled calls a second, about 2 KiB each.",
+            "the trace is lost and counted; the call is not touched.";
+        batch: usize = 128, 1..=10_000, "traces",
+            "In one request.",
+            "the next request takes the rest.";
+        batch_ms: u64 = 1_000, 0..=60_000, "milliseconds",
+            "How long a trace waits for others to share its request.",
+            "the request is sent.";
+        request_ms: u64 = 10_000, 100..=600_000, "milliseconds",
+            "For one request, from the look-up of the collector's name to the end of its answer.",
+            "it is tried again, tries times in all.";
+        tries: u32 = 5, 1..=100, "requests",
+            "Of one batch, with pauses that double from 1 s: half a minute in which a collector may start again.",
+            "its traces are lost and counted.";
+        retry_after_max_s: u64 = 60, 0..=3_600, "seconds",
+            "The longest that a collector can have us wait; other batches wait behind.",
+            "it is asked again sooner than it said.";
+        answer_max_bytes: usize = 65_536, 1_024..=16_777_216, "bytes",
+            "Of a collector's answer, which is a word, or an error in words.",
+            "the rest is not read.";
+        flush_ms: u64 = 2_000, 0..=600_000, "milliseconds",
+            "How long a stopping host waits for the collector to take what waits.",
+            "the host exits without it.";
+    }
+
     /// `[limits.versions]`: the versions of each flow.
-    ["limits.versions"] VersionLimits {
+    ["limits.versions"] versions: VersionLimits {
         kept_max: usize = 10, 2..=1_000, "versions",
             "Of one flow, on disk, to go back to; only those that calls may get are in memory.",
             "the oldest that no call can get is forgotten.";
@@ -569,29 +625,6 @@ limits! {
     }
 }
 
-/// Every limit of the host.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// `[limits]`
-    pub host: HostLimits,
-    /// `[limits.sip]`
-    pub sip: SipLimits,
-    /// `[limits.wire]`
-    pub wire: WireLimits,
-    /// `[limits.call]`
-    pub call: CallLimits,
-    /// `[limits.plugin]`
-    pub plugin: PluginLimits,
-    /// `[limits.tenant]`
-    pub tenant: TenantLimits,
-    /// `[limits.record]`
-    pub record: RecordLimits,
-    /// `[limits.admin]`
-    pub admin: AdminLimits,
-    /// `[limits.versions]`
-    pub versions: VersionLimits,
-}
-
 /// Keys of earlier versions, as the group, the key, and the row that took its place.
 pub const MOVED: &[(&str, &str, &str)] = &[
     ("limits.call", "tenant_sends_rate", "limits.tenant.sends_rate"),
@@ -601,24 +634,6 @@ pub const MOVED: &[(&str, &str, &str)] = &[
         "limits.tenant.memory_max_bytes",
     ),
 ];
-
-impl Limits {
-    /// The number now set for a row of the [`table`].
-    pub fn get(&self, row: &Limit) -> Option<u64> {
-        match row.group {
-            "limits" => self.host.get(row.name),
-            "limits.sip" => self.sip.get(row.name),
-            "limits.wire" => self.wire.get(row.name),
-            "limits.call" => self.call.get(row.name),
-            "limits.plugin" => self.plugin.get(row.name),
-            "limits.tenant" => self.tenant.get(row.name),
-            "limits.record" => self.record.get(row.name),
-            "limits.admin" => self.admin.get(row.name),
-            "limits.versions" => self.versions.get(row.name),
-            _ => None,
-        }
-    }
-}
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

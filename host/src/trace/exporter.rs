@@ -17,14 +17,6 @@ use super::post::{Answer, Endpoint};
 use super::sampler::Sampler;
 use super::span::Trace;
 
-/// Traces that wait: ten seconds of a host that ends 400 sampled calls a second, 2 KiB each.
-pub const QUEUE: usize = 4_096;
-/// How often a batch is sent before it is lost.
-pub const TRIES: u32 = 5;
-/// Traces in one request.
-const BATCH: usize = 128;
-/// How long a trace waits for company.
-const COMPANY: Duration = Duration::from_secs(1);
 /// Before the second try; each next wait is twice as long.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
@@ -39,6 +31,27 @@ pub struct Settings {
     pub sampler: Sampler,
     /// Whether spans may hold numbers and URIs of callers and called.
     pub include_numbers: bool,
+    /// What waits, and how long for.
+    pub bounds: Bounds,
+}
+
+/// What waits for the collector, and how long for. The numbers come from the table of limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// Traces that wait.
+    pub queue: usize,
+    /// Traces in one request.
+    pub batch: usize,
+    /// How long a trace waits for company.
+    pub batch_wait: Duration,
+    /// For one request, from the look-up of the name to the answer's end.
+    pub request_wait: Duration,
+    /// Requests of one batch before it is lost.
+    pub tries: u32,
+    /// The longest that a collector can ask for.
+    pub retry_after_max: Duration,
+    /// Of an answer.
+    pub answer_max_bytes: usize,
 }
 
 /// What became of traces so far.
@@ -82,7 +95,7 @@ pub struct Exporter {
 /// # Errors
 /// The system gives no thread.
 pub fn start(settings: Settings) -> std::io::Result<(Tracer, Exporter)> {
-    let (queue, traces) = mpsc::channel(QUEUE);
+    let (queue, traces) = mpsc::channel(settings.bounds.queue);
     let (stopping, stop) = watch::channel(false);
     let (alive, ended) = sync_channel(1);
     let settings = Arc::new(settings);
@@ -180,7 +193,7 @@ struct Work {
 
 impl Work {
     async fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut batch = Vec::with_capacity(self.settings.bounds.batch);
         while let Some(first) = self.next().await {
             batch.push(*first);
             self.gather(&mut batch).await;
@@ -199,8 +212,9 @@ impl Work {
     }
 
     async fn gather(&mut self, batch: &mut Vec<Trace>) {
-        let until = Instant::now() + COMPANY;
-        while batch.len() < BATCH {
+        let (most, wait) = (self.settings.bounds.batch, self.settings.bounds.batch_wait);
+        let until = Instant::now() + wait;
+        while batch.len() < most {
             match timeout_at(until, self.next()).await {
                 Ok(Some(trace)) => batch.push(*trace),
                 Ok(None) | Err(_) => return,
@@ -214,8 +228,14 @@ impl Work {
         let document = Bytes::from(document.to_string());
         let mut wait = FIRST_WAIT;
         let mut last = String::new();
-        for attempt in 1..=TRIES {
-            match self.settings.endpoint.post(document.clone()).await {
+        let tries = self.settings.bounds.tries;
+        for attempt in 1..=tries {
+            match self
+                .settings
+                .endpoint
+                .post(document.clone(), &self.settings.bounds)
+                .await
+            {
                 Answer::Taken { rejected } => {
                     self.tally.sent.fetch_add(traces, Ordering::Relaxed);
                     self.tally.rejected_spans.fetch_add(rejected, Ordering::Relaxed);
@@ -230,7 +250,7 @@ impl Work {
                     tracing::debug!(why, attempt, "the collector of traces does not take a batch now");
                     last = why;
                     // A host that stops asks once.
-                    if attempt == TRIES || self.rest(after.unwrap_or_default().max(wait)).await {
+                    if attempt == tries || self.rest(after.unwrap_or_default().max(wait)).await {
                         break;
                     }
                     wait *= 2;

@@ -1,5 +1,5 @@
-//! One request to the collector. Entry point: [`Endpoint::post`]. Invariants: it ends within [`PATIENCE`], and reads no more
-//! than [`ANSWER_MAX_BYTES`] of the answer.
+//! One request to the collector. Entry point: [`Endpoint::post`]. Invariants: it ends within `limits.trace.request_ms`, and reads
+//! no more than `limits.trace.answer_max_bytes` of the answer.
 
 use std::time::Duration;
 
@@ -10,14 +10,8 @@ use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::exporter::Bounds;
 use super::otlp;
-
-/// For all of it, from the look-up of the name to the answer's end.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Of an answer, which is a word or an error in words.
-const ANSWER_MAX_BYTES: usize = 64 << 10;
-/// The longest that a collector can ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// Where the collector is: `http://HOST:PORT`, with a path before `/v1/traces` if it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +34,20 @@ pub(super) enum Answer {
 }
 
 impl Endpoint {
-    pub(super) async fn post(&self, document: Bytes) -> Answer {
-        match tokio::time::timeout(PATIENCE, self.exchange(document)).await {
+    pub(super) async fn post(&self, document: Bytes, bounds: &Bounds) -> Answer {
+        let longest = bounds.request_wait;
+        match tokio::time::timeout(longest, self.exchange(document, bounds)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Answer::Later(error.to_string(), None),
-            Err(_) => Answer::Later(format!("no answer within {} s", PATIENCE.as_secs()), None),
+            Err(_) => Answer::Later(format!("no answer within {} ms", longest.as_millis()), None),
         }
     }
 
-    async fn exchange(&self, document: Bytes) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+    async fn exchange(
+        &self,
+        document: Bytes,
+        bounds: &Bounds,
+    ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
         let stream = TcpStream::connect(&self.authority).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let request = Request::post(&self.path)
@@ -58,8 +57,8 @@ impl Endpoint {
             .body(Full::new(document))?;
         let exchange = async {
             let response = sender.send_request(request).await?;
-            let (status, after) = (response.status(), retry_after(response.headers()));
-            let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES);
+            let (status, after) = (response.status(), retry_after(response.headers(), bounds));
+            let body = Limited::new(response.into_body(), bounds.answer_max_bytes);
             // A success whose words cannot be read is one all the same.
             let body = body.collect().await.map(http_body_util::Collected::to_bytes);
             Ok::<_, hyper::Error>((status, after, body.unwrap_or_default()))
@@ -88,7 +87,7 @@ fn judge(status: StatusCode, after: Option<Duration>, body: &[u8]) -> Answer {
     }
 }
 
-fn retry_after(headers: &hyper::HeaderMap) -> Option<Duration> {
+fn retry_after(headers: &hyper::HeaderMap, bounds: &Bounds) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+    Some(Duration::from_secs(seconds).min(bounds.retry_after_max))
 }

@@ -1,6 +1,7 @@
 //! Sampling, OTLP, and collectors of every temper.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+// `sleep`: a test waits on a thread of its own.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods)]
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
@@ -34,6 +35,18 @@ fn trace(session: &str) -> Box<Trace> {
     })
 }
 
+fn bounds() -> Bounds {
+    Bounds {
+        queue: 4_096,
+        batch: 128,
+        batch_wait: Duration::from_secs(1),
+        request_wait: Duration::from_secs(10),
+        tries: 5,
+        retry_after_max: Duration::from_secs(60),
+        answer_max_bytes: 65_536,
+    }
+}
+
 fn settings(to: SocketAddr) -> Settings {
     Settings {
         endpoint: Endpoint {
@@ -43,6 +56,7 @@ fn settings(to: SocketAddr) -> Settings {
         service: "edge".to_owned(),
         sampler: Sampler::new(WHOLE, 0),
         include_numbers: false,
+        bounds: bounds(),
     }
 }
 
@@ -191,7 +205,7 @@ fn a_collector_that_says_nothing_or_is_not_there_holds_nobody_up() {
     for to in [silent.local_addr().unwrap(), dead] {
         let (tracer, exporter) = start(settings(to)).unwrap();
         let began = Instant::now();
-        for number in 0..2 * QUEUE {
+        for number in 0..2 * bounds().queue {
             tracer.keep(trace(&number.to_string()));
         }
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
@@ -200,4 +214,32 @@ fn a_collector_that_says_nothing_or_is_not_there_holds_nobody_up() {
         exporter.stop(Duration::from_millis(300));
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     }
+}
+
+#[test]
+fn what_waits_and_how_long_for_is_bounded_as_it_is_told() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut settings = settings(silent.local_addr().unwrap());
+    settings.bounds = Bounds {
+        queue: 16,
+        batch: 1,
+        batch_wait: Duration::ZERO,
+        request_wait: Duration::from_millis(50),
+        tries: 1,
+        ..bounds()
+    };
+    let (tracer, exporter) = start(settings).unwrap();
+    for number in 0..100 {
+        tracer.keep(trace(&number.to_string()));
+    }
+    // Sixteen wait, and a few are being tried; each is given up after one request.
+    let dropped = tracer.counts().dropped;
+    assert!((75..=84).contains(&dropped), "{dropped}");
+    let until = Instant::now() + SOON;
+    while tracer.counts().dropped < 100 {
+        assert!(Instant::now() < until, "{:?}", tracer.counts());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(tracer.counts().failures, 100 - dropped);
+    exporter.stop(SOON);
 }

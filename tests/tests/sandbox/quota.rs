@@ -169,6 +169,7 @@ fn a_spawn_bomb_fills_its_own_tenants_part_and_not_that_of_its_callers() {
     let mut own = stage.phone.connect("hostile");
     stage.phone.hang_up(&mut own);
     stage.server.assert_alive();
+    stage.is_booked(&[]);
 }
 
 #[test]
@@ -215,6 +216,7 @@ fn a_storm_of_dials_ends_at_the_tenants_number() {
     // Two at once, and one for each second of the storm; one that is dropped at once may never be sent.
     assert!(calls.len() <= 5, "{} calls", calls.len());
     stage.unharmed();
+    stage.is_booked(&[]);
 }
 
 #[test]
@@ -307,6 +309,7 @@ fn the_memory_bombs_of_a_tenant_share_its_memory() {
     );
     stage.told(&["limits.tenant.memory_max_bytes"]);
     stage.unharmed();
+    stage.is_booked(&["limits.tenant.memory_max_bytes"]);
 }
 
 #[test]
@@ -326,4 +329,5 @@ fn what_all_flows_of_a_tenant_log_is_bounded_too() {
     let log = stage.server.log();
     assert!(log.len() < 512 << 10, "{} bytes of log", log.len());
     stage.unharmed();
+    stage.is_booked(&[]);
 }

@@ -12,7 +12,7 @@ pub const HITS: &str = "callbox_limit_hits_total";
 pub const TENANT_HITS: &str = "callbox_tenant_limit_hits_total";
 
 /// Rows that another metric tells of.
-const OTHERS: [(&str, &str); 11] = [
+const OTHERS: [(&str, &str); 14] = [
     (
         "limits.sip.message_max_bytes",
         "callbox_sip_malformed_answered_total",
@@ -34,12 +34,15 @@ const OTHERS: [(&str, &str); 11] = [
     ),
     ("limits.wire.tcp_connect_ms", "callbox_connections_failed_total"),
     ("limits.wire.name_lookup_ms", "callbox_lookups_failed_total"),
+    ("limits.trace.queue", "callbox_traces_dropped_total"),
+    ("limits.trace.tries", "callbox_traces_dropped_total"),
+    ("limits.trace.request_ms", "callbox_trace_failures_total"),
     ("limits.versions.breaker_traps", "callbox_versions_fallen_total"),
     ("limits.versions.breaker_open_s", "callbox_flow_circuits_open"),
 ];
 
 /// Rows that nothing counts: what happens there is the way that things go, or is seen at once by who does it.
-const UNCOUNTED: [&str; 37] = [
+const UNCOUNTED: [&str; 42] = [
     "limits.tenants_max",
     "limits.flows_max",
     "limits.routes_max",
@@ -72,6 +75,11 @@ const UNCOUNTED: [&str; 37] = [
     "limits.record.jsonl_max_bytes",
     "limits.admin.connections_max",
     "limits.admin.stream_lines",
+    "limits.trace.batch",
+    "limits.trace.batch_ms",
+    "limits.trace.retry_after_max_s",
+    "limits.trace.answer_max_bytes",
+    "limits.trace.flush_ms",
     "limits.versions.kept_max",
     "limits.versions.smoke_ms",
     "limits.versions.breaker_calls",
