@@ -35,6 +35,7 @@ mod node;
 mod patience;
 mod problem;
 mod reload;
+mod route;
 mod sessions;
 mod status;
 mod tail;
@@ -59,6 +60,8 @@ pub use ladder::{Ladder, Message};
 pub use limits::Limit;
 pub use node::Node;
 pub use problem::Problem;
+pub use route::RouteFound;
+pub(crate) use route::dialled;
 pub use sessions::{Leg, Order, Session, Sessions};
 pub use status::{Calls, DrainState, Flow, Listener, Status, Wire};
 pub use tail::{LogLines, Tailed};
@@ -82,6 +85,7 @@ fn routes() -> Routes {
         .merge(tenants::routes())
         .merge(traps::routes())
         .merge(ladder::routes())
+        .merge(route::routes())
         .merge(limits::routes())
         .merge(metrics::routes())
         .merge(versions::routes())

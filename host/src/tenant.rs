@@ -8,6 +8,7 @@
 //! Entry type: [`Directory`].
 
 mod account;
+mod answering;
 mod budget;
 mod changes;
 mod dial;
@@ -43,6 +44,7 @@ mod traps;
 mod trunk;
 mod versions;
 
+pub use answering::Answering;
 pub use changes::Changes;
 pub use directory::{Directory, Loaded, TenantUsage};
 pub use entrance::{Draining, Ends};
@@ -57,6 +59,6 @@ pub use refusals::Refused;
 pub use reload::{ReloadError, ReloadWatch, Reloader, RenewTls};
 pub use traps::Trap;
 pub use versions::{
-    CanaryServing, DeployError, Deployed, Failure, Fallen, FlowVersions, NoChange, Pin, PinServing, Rollout,
-    ServingVersion, Standing, VersionInfo,
+    CanaryServing, Choice, DeployError, Deployed, Failure, Fallen, FlowVersions, NoChange, Pin, PinServing,
+    Rollout, ServingVersion, Share, Standing, VersionInfo,
 };

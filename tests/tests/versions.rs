@@ -334,3 +334,64 @@ fn an_operator_deploys_tries_promotes_and_goes_back() {
     assert_eq!(run(&["promote", "acme/ivr"]).code, Some(1));
     assert_eq!(host.answer(), 486);
 }
+
+/// What it says is what calls then get.
+#[test]
+fn route_test_asks_the_host_which_version_answers() {
+    let host = Host::start(&flows::example("busy"), &[("smoke_ms", 0), ("breaker_traps", 1)]);
+    let config = host.config.to_str().unwrap();
+    let run = |arguments: &[&str]| cli::run([arguments, &["--config", config]].concat());
+    let ask = |more: &[&str]| {
+        let said = run(&[&["route-test", "--live", "--source", "127.0.0.1"], more].concat());
+        assert!(said.err.is_empty(), "{said:?}");
+        (said.code, said.out)
+    };
+    let (code, out) = ask(&["--to", "sip:ivr@house.example"]);
+    assert_eq!(code, Some(0), "{out}");
+    for part in [
+        "a call to \"ivr\" at house.example, from 127.0.0.1",
+        "callbox.toml:",
+        ": ivr: yes",
+        "(number 1): all calls",
+    ] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    let (code, out) = ask(&["--to", "nobody"]);
+    assert!(
+        code == Some(1) && out.contains("nobody: no route takes it"),
+        "{out}"
+    );
+
+    // The flow's file is the first version still: without --live that one would be named.
+    let hello = flows::example("hello");
+    let hello = hello.to_str().unwrap();
+    assert_eq!(
+        run(&["deploy", "acme/ivr", hello, "--canary", "30%"]).code,
+        Some(0)
+    );
+    let (_, out) = ask(&["--to", "ivr"]);
+    assert!(
+        out.contains("(number 2): 30 % of the calls\n") && out.contains("(number 1): the others\n"),
+        "{out}"
+    );
+    // Who calls decides, too.
+    let pinned = run(&["deploy", "acme/ivr", hello, "--pin", "from:+49891"]);
+    assert_eq!(pinned.code, Some(0), "{pinned:?}");
+    let (_, out) = ask(&["--to", "ivr", "--from", "sip:+49891@carrier.example"]);
+    assert!(
+        out.contains("(number 3): pinned to this number\n") && !out.contains("(number 1)"),
+        "{out}"
+    );
+    let (_, out) = ask(&["--to", "ivr", "--from", "+49892"]);
+    assert!(!out.contains("(number 3)"), "{out}");
+    assert_eq!(run(&["promote", "acme/ivr", "--version", "2"]).code, Some(0));
+    let (_, out) = ask(&["--to", "ivr"]);
+    assert!(out.contains("(number 2): all calls\n"), "{out}");
+    assert_eq!(host.answer(), 200);
+
+    let wrong = run(&["route-test", "--live", "--source", "127.0.0.1", "--to", "a@b"]);
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    assert_eq!(run(&["drain"]).code, Some(0));
+    let (_, out) = ask(&["--to", "ivr"]);
+    assert!(out.contains("takes no new calls at the moment"), "{out}");
+}

@@ -31,7 +31,7 @@ pub struct Message {
     pub at_us: u64,
     /// We sent it.
     pub sent: bool,
-    /// `udp` or `tcp`.
+    /// `udp`, `tcp` or `tls`.
     pub protocol: String,
     /// Where from, or where to.
     pub peer: String,

@@ -28,6 +28,16 @@ pub(super) struct Reach {
 }
 
 impl Reach {
+    /// The host that runs with this configuration.
+    pub(super) fn of(config: PathBuf) -> Self {
+        Self {
+            config,
+            socket: None,
+            url: None,
+            token_env: None,
+        }
+    }
+
     /// Asks the host. What it refuses is exit status 1, what cannot be asked 2.
     pub(super) fn ask<T>(
         &self,

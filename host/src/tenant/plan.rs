@@ -26,9 +26,9 @@ pub(super) struct Plan {
     routes: Vec<Target>,
 }
 
-struct Target {
-    route: Route,
-    to: Answerer,
+pub(super) struct Target {
+    pub(super) route: Route,
+    pub(super) to: Answerer,
 }
 
 /// What answers the calls of a route.
@@ -127,10 +127,14 @@ impl Plan {
     /// What answers a call: the first route that matches decides, even if its flow is broken. A later route is for
     /// other calls, and must not silently take these.
     pub(super) fn find(&self, user: &str, domain: &str, source: IpAddr) -> Option<&Answerer> {
+        self.target(user, domain, source).map(|target| &target.to)
+    }
+
+    /// The route that takes a call, with what answers it.
+    pub(super) fn target(&self, user: &str, domain: &str, source: IpAddr) -> Option<&Target> {
         self.routes
             .iter()
             .find(|target| target.route.miss(user, domain, source).is_none())
-            .map(|target| &target.to)
     }
 
     /// A number whose calls a route leads to this flow, if one can be named.

@@ -9,6 +9,7 @@
 
 mod admit;
 mod breaker;
+mod choice;
 mod circuit;
 mod deploy;
 mod deploys;
@@ -28,6 +29,7 @@ use arc_swap::ArcSwap;
 
 use super::flow::Version;
 pub(super) use admit::check;
+pub use choice::{Choice, Share};
 pub(super) use circuit::Circuit;
 pub(super) use deploy::Keeper;
 pub use deploy::{DeployError, Deployed};
