@@ -225,6 +225,7 @@ impl Config {
         if let Some(folder) = folder {
             everyone.read_folder(source, &folder, claims.as_ref(), &common, &limits);
         }
+        everyone.compare_transports(&listen);
         let routes = root.sections("route");
         root.finish();
         let everyone = everyone.with_routes(source, routes, &limits);

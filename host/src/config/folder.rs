@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::claims::Claims;
 use super::error::Problem;
 use super::limits::Limits;
+use super::listen::Listen;
 use super::number::{NumberRule, Overlap};
 use super::reader::{Located, Section, Source};
 use super::route::{self, Route};
@@ -45,6 +46,17 @@ impl Everyone {
             absent: Vec::new(),
             left_out: Vec::new(),
             warnings: Vec::new(),
+        }
+    }
+
+    /// Warns of trunks that no listener can be used for: it may be named on the command line, or forgotten.
+    pub(super) fn compare_transports(&mut self, listen: &[Listen]) {
+        for Entry { tenant, origin, .. } in &self.entries {
+            let lost = tenant
+                .trunks
+                .iter()
+                .filter_map(|trunk| trunk.unreachable(listen, origin));
+            self.warnings.extend(lost);
         }
     }
 

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::credential::Credential;
-use super::listen::Transport;
+use super::error::Problem;
+use super::listen::{Listen, Transport};
+use super::origin::Origin;
 use super::reader::{Section, Source};
 use super::tenant::{CallerId, check_name};
 
@@ -27,6 +30,24 @@ pub struct Trunk {
     pub caller_id: Option<String>,
     /// `default`: takes numbers for which the flow names no trunk; the only trunk of a tenant does so anyway.
     pub default: bool,
+}
+
+impl Trunk {
+    /// What is wrong with it where no listener has its transport; `origin` is its tenant's.
+    pub(super) fn unreachable(&self, listen: &[Listen], origin: &Origin) -> Option<Problem> {
+        let transport = self.proxy.transport;
+        if listen.iter().any(|listener| listener.transport == transport) {
+            return None;
+        }
+        Some(Problem {
+            file: Arc::clone(&origin.file),
+            line: origin.line,
+            key: format!("trunk.{}.proxy", self.name),
+            text: format!(
+                "goes by {transport} and no listener does, so calls over it fail; add one to listen, as \"{transport}:ADDRESS:PORT\""
+            ),
+        })
+    }
 }
 
 /// Where a trunk's requests go.
@@ -318,6 +339,25 @@ proxy = "udp:10.0.0.1:5060"
                 expected
             );
         }
+    }
+
+    #[test]
+    fn a_trunk_without_a_listener_of_its_transport_is_warned_of() {
+        let warnings = |listen: &str| {
+            let text = format!(
+                "listen = {listen}\n[[tenant]]\nname = \"a\"\nflow.f.file = \"f\"\n[tenant.trunk.far]\nproxy = \"tcp:h\"\n"
+            );
+            let config = Config::parse(Path::new("callbox.toml"), &text).unwrap();
+            let warnings = config.warnings.iter().map(ToString::to_string);
+            warnings.collect::<Vec<_>>()
+        };
+        assert!(warnings("[\"udp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"]").is_empty());
+        let warned = warnings("\"udp:127.0.0.1:0\"");
+        assert_eq!(warned.len(), 1, "{warned:?}");
+        assert!(
+            warned[0].starts_with("callbox.toml:2: trunk.far.proxy: goes by tcp and no listener does"),
+            "{warned:?}"
+        );
     }
 
     #[test]
