@@ -61,7 +61,6 @@ pub use limits::Limit;
 pub use node::Node;
 pub use problem::Problem;
 pub use route::RouteFound;
-pub(crate) use route::dialled;
 pub use sessions::{Leg, Order, Session, Sessions};
 pub use status::{Calls, DrainState, Flow, Listener, Status, Wire};
 pub use tail::{LogLines, Tailed};

@@ -74,7 +74,7 @@ pub use dtmf::{Dtmf, DtmfSource};
 pub use error::{CallError, Denial, HangupInfo, Party, Status};
 pub use events::{Event, EventKind};
 pub use exchange::{Exchange, ShardQueue};
-pub use facts::called;
+pub use facts::{called, dialled};
 pub use gauge::Gauge;
 pub use grants::{Grants, Withheld};
 pub use host_end::HostEnd;

@@ -35,7 +35,7 @@ mod tls;
 mod udp;
 mod view;
 
-pub use bind::{Bound, Sockets};
+pub use bind::{Bound, Sockets, protocol_of};
 pub use ladder::Rung;
 pub use pulse::Pulse;
 pub use shard::{ShardCore, ShardIndex, ShardWaker};

@@ -36,7 +36,7 @@ async fn limits(State(node): State<Arc<Node>>) -> Json<Vec<Limit>> {
     let rows = table().map(|row| {
         let (value, after_restart) = node.directory.limit_in_force(row, &node.config);
         Limit {
-            name: format!("{}.{}", row.group, row.name),
+            name: row.full_name(),
             value,
             default: row.default,
             unit: row.unit.to_owned(),

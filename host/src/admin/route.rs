@@ -13,7 +13,7 @@ use super::Routes;
 use super::input::Query;
 use super::node::Node;
 use super::problem::Problem;
-use crate::call::called;
+use crate::call::{called, dialled};
 use crate::tenant::Answering;
 
 /// What the host does with a call.
@@ -51,15 +51,6 @@ async fn find(
     };
     Ok(Json(RouteFound {
         answering: node.directory.who_answers(&user, &domain, asked.source, &caller),
-        draining: node.directory.overview().draining.is_some(),
+        draining: node.directory.is_draining(),
     }))
-}
-
-/// The user part and the domain that a call to this URI, or to this user part at this domain, asks for.
-pub(crate) fn dialled(to: &str, domain: &str) -> Result<(String, String), String> {
-    match to.contains(':') {
-        true => called(to).ok_or_else(|| format!("{to:?} is no SIP URI; write sip:USER@HOST or USER")),
-        false if to.contains('@') => Err(format!("{to:?}: write sip:USER@HOST, or USER and a domain")),
-        false => Ok((to.to_owned(), domain.to_ascii_lowercase())),
-    }
 }

@@ -164,6 +164,18 @@ pub fn called(uri: &str) -> Option<(String, String)> {
     Some((user_of(uri.as_bytes()), host))
 }
 
+/// The user part and the domain that a call to this URI, or to this user part at this domain, asks for.
+///
+/// # Errors
+/// What is wrong with `to`, and what to write.
+pub fn dialled(to: &str, domain: &str) -> Result<(String, String), String> {
+    match to.contains(':') {
+        true => called(to).ok_or_else(|| format!("{to:?} is no SIP URI; write sip:USER@HOST or USER")),
+        false if to.contains('@') => Err(format!("{to:?}: write sip:USER@HOST, or USER and a domain")),
+        false => Ok((to.to_owned(), domain.to_ascii_lowercase())),
+    }
+}
+
 pub(super) fn status(message: &Message) -> Status {
     message.status().map_or(
         Status {

@@ -11,7 +11,6 @@ use std::sync::{Arc, Weak};
 use serde::{Deserialize, Serialize};
 
 use super::session::{Session, SessionShared};
-use super::siblings::SessionAddress;
 
 /// What a session has used so far, or several together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,15 +151,6 @@ impl Session {
     /// The flow calls a host function, and has used so much fuel. To be told by the one who runs it, and by nobody else.
     pub fn called_host(&self, fuel: u64) {
         self.shared.usage.called_host(fuel);
-    }
-}
-
-impl SessionAddress {
-    /// Whose the session is and what it has used so far; none when it is over.
-    #[must_use]
-    pub fn usage(&self) -> Option<(Arc<str>, Usage)> {
-        let session = self.upgrade()?;
-        Some((Arc::clone(&session.context.tenant), session.usage.read()))
     }
 }
 

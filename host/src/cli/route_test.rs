@@ -15,7 +15,8 @@ use sha2::{Digest, Sha256};
 use super::Failure;
 use super::reach::Reach;
 use super::table::plain;
-use crate::admin::{RouteFound, dialled, path};
+use crate::admin::{RouteFound, path};
+use crate::call::dialled;
 use crate::config::{Config, Miss, Route, RouteTarget, Tenant};
 use crate::tenant::{Answering, Share};
 

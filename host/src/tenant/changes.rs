@@ -38,12 +38,11 @@ impl Changes {
             routes: routes(before, after),
             ..Self::default()
         };
-        match (&before.tls, &after.tls) {
-            (Some(old), Some(new)) if old != new => {
-                let line = "tls: another certificate, key or authorities, for the connections to come";
-                changes.tls.push(line.to_owned());
-            }
-            _ => {}
+        if let (Some(old), Some(new)) = (&before.tls, &after.tls)
+            && old != new
+        {
+            let line = "tls: another certificate, key or authorities, for the connections to come";
+            changes.tls.push(line.to_owned());
         }
         for row in table() {
             let live = is_live(row);

@@ -4,10 +4,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use callbox_sip::endpoint::{Destination, Protocol};
+use callbox_sip::endpoint::Destination;
 
 use crate::call::Login;
-use crate::config::{self, Credential, Proxy, Transport, TrunkNumber};
+use crate::config::{self, Credential, Proxy, TrunkNumber};
+use crate::wire::protocol_of;
 
 /// A trunk as the rules need it.
 #[derive(Debug)]
@@ -54,11 +55,7 @@ pub(super) fn login(credential: &Credential) -> Login {
 }
 
 fn destination(proxy: &Proxy) -> Destination {
-    let protocol = match proxy.transport {
-        Transport::Udp => Protocol::Udp,
-        Transport::Tcp => Protocol::Tcp,
-        Transport::Tls => Protocol::Tls,
-    };
+    let protocol = protocol_of(proxy.transport);
     match proxy.host.parse::<IpAddr>() {
         Ok(address) => Destination::Addr {
             protocol,

@@ -90,6 +90,14 @@ impl Default for Versions {
     }
 }
 
+impl Serving {
+    /// The version that the calls of these numbers are pinned to: that of the first pin that holds.
+    fn pinned(&self, dialled: &str, caller: &mut impl FnMut() -> String) -> Option<&Arc<Version>> {
+        let holds = |(pin, _): &&(Pin, Arc<Version>)| pin.holds(dialled, caller);
+        self.pins.iter().find(holds).map(|(_, version)| version)
+    }
+}
+
 impl Versions {
     /// What a call gets: by its numbers, by its share, or what is current. None while there is none.
     pub(super) fn pick(
@@ -99,10 +107,8 @@ impl Versions {
         call_id: impl FnOnce() -> String,
     ) -> Option<Arc<Version>> {
         let serving = self.serving.load();
-        for (pin, version) in &serving.pins {
-            if pin.holds(dialled, &mut caller) {
-                return Some(Arc::clone(version));
-            }
+        if let Some(version) = serving.pinned(dialled, &mut caller) {
+            return Some(Arc::clone(version));
         }
         if let Some((percent, version)) = &serving.canary
             && share_of(call_id().as_bytes(), version.number) < *percent

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
+use callbox_sip::endpoint::Protocol as SipProtocol;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::start::WireError;
@@ -37,10 +38,20 @@ impl Bound {
     }
 }
 
+/// The protocol of a transport, as the SIP side calls it.
+#[must_use]
+pub fn protocol_of(transport: Transport) -> SipProtocol {
+    match transport {
+        Transport::Udp => SipProtocol::Udp,
+        Transport::Tcp => SipProtocol::Tcp,
+        Transport::Tls => SipProtocol::Tls,
+    }
+}
+
+/// A socket by the way that it is read; [`Bound::transport`] says what a stream carries.
 pub(super) enum Socketed {
     Udp(Arc<UdpSocket>),
-    Tcp(TcpListener),
-    Tls(TcpListener),
+    Stream(TcpListener),
 }
 
 pub(super) struct Listener {
@@ -72,7 +83,7 @@ impl Sockets {
         let opened = self.0.into_iter().map(|(listen, listener)| {
             let open = match &listener.socket {
                 Socketed::Udp(socket) => forget(socket),
-                Socketed::Tcp(socket) | Socketed::Tls(socket) => SockRef::from(socket).listen(BACKLOG),
+                Socketed::Stream(socket) => SockRef::from(socket).listen(BACKLOG),
             };
             match open {
                 Ok(()) => Ok(listener),
@@ -102,7 +113,7 @@ impl Listener {
         let socket = open(listen, buffer_bytes).map_err(failed)?;
         let local = match &socket {
             Socketed::Udp(socket) => socket.local_addr(),
-            Socketed::Tcp(listener) | Socketed::Tls(listener) => listener.local_addr(),
+            Socketed::Stream(listener) => listener.local_addr(),
         }
         .map_err(failed)?;
         let (address, port) = match listen.advertised {
@@ -146,10 +157,7 @@ fn open(listen: &Listen, buffer_bytes: usize) -> io::Result<Socketed> {
             // Connections of the last run in TIME_WAIT must not keep a restarted host from listening.
             socket.set_reuse_address(true)?;
             socket.bind(&listen.bind.into())?;
-            Ok(match listen.transport {
-                Transport::Tls => Socketed::Tls(socket.into()),
-                _ => Socketed::Tcp(socket.into()),
-            })
+            Ok(Socketed::Stream(socket.into()))
         }
     }
 }

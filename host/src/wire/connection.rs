@@ -49,6 +49,13 @@ impl Peer {
             Self::Plain | Self::Anybody => None,
         }
     }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        match self {
+            Self::Plain => Protocol::Tcp,
+            Self::Proves(_) | Self::Anybody => Protocol::Tls,
+        }
+    }
 }
 
 pub(super) struct Connection {
@@ -99,10 +106,7 @@ impl Connection {
     }
 
     pub(super) fn protocol(&self) -> Protocol {
-        match self.peer {
-            Peer::Plain => Protocol::Tcp,
-            Peer::Proves(_) | Peer::Anybody => Protocol::Tls,
-        }
+        self.peer.protocol()
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

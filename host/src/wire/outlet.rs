@@ -62,7 +62,7 @@ impl Outlet {
                 let tap = shared.tap(Protocol::Udp, listener.bound.seen());
                 Some(UdpSender::new(Arc::clone(socket), limits.udp_send_queue, tap))
             }
-            Socketed::Tcp(_) | Socketed::Tls(_) => None,
+            Socketed::Stream(_) => None,
         });
         Self {
             senders: senders.collect(),
@@ -220,11 +220,7 @@ impl Outlet {
         payload: Bytes,
         token: Option<TransmitToken>,
     ) -> Result<(), TransportFailure> {
-        let name = peer.name();
-        let protocol = match name {
-            Some(_) => Protocol::Tls,
-            None => Protocol::Tcp,
-        };
+        let (name, protocol) = (peer.name(), peer.protocol());
         let item = Item {
             payload,
             token: token.map(|token| (self.index, token)),

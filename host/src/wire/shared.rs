@@ -11,7 +11,7 @@ use callbox_sip::endpoint::{ListenerId, Path, Protocol, shard_of};
 use callbox_sip::message::{MessageLimits, peek_call_id};
 use tokio::sync::{Semaphore, watch};
 
-use super::bind::Listener;
+use super::bind::{Listener, protocol_of};
 use super::hep::{Mirror, Tap};
 use super::inbox::{Inbound, InboxSender};
 use super::ladder::{Ladder, Peer};
@@ -20,8 +20,8 @@ use super::shard::ShardIndex;
 use super::stats::{Counters, count};
 use super::table::Table;
 use super::tally::Tallies;
+use crate::config::Tls;
 use crate::config::limits::WireLimits;
-use crate::config::{Tls, Transport};
 
 pub(super) struct Shared {
     pub(super) limits: WireLimits,
@@ -115,14 +115,9 @@ impl Shared {
         protocol: Protocol,
         v4: bool,
     ) -> Option<ListenerId> {
-        let wanted = match protocol {
-            Protocol::Udp => Transport::Udp,
-            Protocol::Tcp => Transport::Tcp,
-            Protocol::Tls => Transport::Tls,
-            Protocol::Ws | Protocol::Wss => return None,
+        let fits = |listener: &Listener| {
+            protocol_of(listener.bound.transport) == protocol && listener.bound.local.is_ipv4() == v4
         };
-        let fits =
-            |listener: &Listener| listener.bound.transport == wanted && listener.bound.local.is_ipv4() == v4;
         if let Some(id) = named
             && self.listeners.get(usize::from(id.0)).is_some_and(fits)
         {

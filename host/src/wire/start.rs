@@ -8,13 +8,11 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
-use callbox_sip::endpoint::{
-    Counts, Endpoint, EndpointConfig, Listener as SipListener, ListenerId, Protocol,
-};
+use callbox_sip::endpoint::{Counts, Endpoint, EndpointConfig, Listener as SipListener, ListenerId};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::accept;
-use super::bind::{Bound, Listener, Socketed, Sockets};
+use super::bind::{Bound, Listener, Socketed, Sockets, protocol_of};
 use super::drive::{Shard, UdpSource};
 use super::hep::Mirror;
 use super::inbox::Inbox;
@@ -212,14 +210,9 @@ pub fn start_on<C: ShardCore>(
 }
 
 fn sip_listener(listener: &Listener, id: u16) -> SipListener {
-    let protocol = match listener.bound.transport {
-        Transport::Udp => Protocol::Udp,
-        Transport::Tcp => Protocol::Tcp,
-        Transport::Tls => Protocol::Tls,
-    };
     SipListener {
         id: ListenerId(id),
-        protocol,
+        protocol: protocol_of(listener.bound.transport),
         advertised: listener.bound.advertised,
     }
 }
@@ -256,7 +249,7 @@ fn spawn<C: ShardCore>(
                 runtime.spawn(reader.watch_errors(move |dead| everybody.unreachable(dead)));
                 sources.push(UdpSource { id, reader });
             }
-            Socketed::Tcp(socket) | Socketed::Tls(socket) => {
+            Socketed::Stream(socket) => {
                 let socket = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
                 runtime.spawn(accept::accept(Arc::clone(shared), index, id, socket));
             }

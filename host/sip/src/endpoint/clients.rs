@@ -3,7 +3,6 @@
 //! Does not know what a response means; its user (a leg) does. Entry type: [`ClientTransaction`]. Invariant: a request
 //! is composed once, its copies are octet-equal.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -157,12 +156,7 @@ impl Endpoint {
         slot
     }
 
-    /// Where the last response to a transaction came from; none before there was one.
-    pub(crate) fn heard_from(&self, client: u32) -> Option<IpAddr> {
-        self.heard_by(client).map(|path| path.remote.ip())
-    }
-
-    /// The way that the last response to a transaction came.
+    /// The way that the last response to a transaction came; none before there was one.
     pub(crate) fn heard_by(&self, client: u32) -> Option<&Path> {
         self.clients.get(client as usize)?.heard.as_ref()
     }

@@ -55,13 +55,14 @@ impl Scopes {
         })
     }
 
-    /// As [`Self::of`], for a peer that has been heard `from` an address: what a name without a filter was resolved to.
+    /// As [`Self::of`], for a peer that has been heard this `way`: a name without a filter was resolved to its address.
     pub(crate) fn of_answered<'a>(
         &'a self,
         peer: &'a Destination,
-        from: Option<IpAddr>,
+        way: Option<&Path>,
     ) -> Option<&'a AddressFilter> {
-        self.of(peer).or_else(|| from.map(|from| self.from(from)))
+        self.of(peer)
+            .or_else(|| way.map(|way| self.from(way.remote.ip())))
     }
 
     /// The destination that the peer behind `path` names, where it may; the way that its request came where not.

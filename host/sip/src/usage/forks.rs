@@ -57,12 +57,13 @@ impl Endpoint {
             _ => uri.into(),
         };
         let hint = Some((to.protocol(), to.listener()));
+        let way = self.heard_by(client);
         let destination = self
             .destination_hinted(routes.next_hop(&target), hint)
-            .zip(self.scopes.of_answered(to, self.heard_from(client)))
+            .zip(self.scopes.of_answered(to, way))
             .and_then(|(named, filter)| named.under(Some(filter)))
             .unwrap_or_else(|| to.clone());
-        let (destination, alternate) = proved_way_first(destination, self.heard_by(client));
+        let (destination, alternate) = proved_way_first(destination, way);
         Some(Dialog {
             key: self
                 .keys

@@ -270,7 +270,6 @@ impl Endpoint {
             Heard::Request(path) => (Some(path), Some(*path)),
             Heard::Response(client) => (None, self.heard_by(client).copied()),
         };
-        let from = heard_by.map(|path| path.remote.ip());
         let target: Box<[u8]> = match message.contact() {
             Ok(contact) if Uri::parse(contact.uri_raw).is_ok_and(|uri| uri.sip().is_some()) => {
                 contact.uri_raw.into()
@@ -286,7 +285,7 @@ impl Endpoint {
             .filter()
             .or_else(|| known.alternate.as_ref()?.filter())
             .cloned();
-        let filter = filter.or_else(|| self.scopes.of_answered(&current, from).cloned());
+        let filter = filter.or_else(|| self.scopes.of_answered(&current, heard_by.as_ref()).cloned());
         let way = path.copied().or(match &current {
             Destination::Path(path) => Some(*path),
             _ => None,

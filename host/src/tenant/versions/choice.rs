@@ -45,12 +45,7 @@ impl Versions {
             percent,
             open: version.circuit.is_open(),
         };
-        let mut of_caller = || caller.to_owned();
-        let pinned = serving
-            .pins
-            .iter()
-            .find(|(pin, _)| pin.holds(dialled, &mut of_caller));
-        if let Some((_, version)) = pinned {
+        if let Some(version) = serving.pinned(dialled, &mut || caller.to_owned()) {
             return vec![choice(version, Share::Pinned, 100)];
         }
         let tried = serving.canary.as_ref();
